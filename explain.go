@@ -1,14 +1,19 @@
 package zerocopy
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"io"
 	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
 // A Mechanism is a way of moving bytes from a source to a destination.
@@ -182,7 +187,7 @@ var reasonTexts = [reasons]string{
 	ReasonSame:          "is the same file or pipe as the other end",
 	ReasonAccess:        "is closed, or not open for this direction",
 	ReasonNoPipe:        "would need a pipe and none was to be had",
-	ReasonRefused:       "was refused by the kernel",
+	ReasonRefused:       "could be moved by a call that the kernel refused",
 	ReasonCheck:         "had bytes that only a plain read sees",
 	ReasonNested:        "is read through its own methods",
 	ReasonLayout:        "has a layout that is not verified for this Go release",
@@ -367,3 +372,95 @@ func (r Report) String() string {
 // without side effect. It is safe whenever Copy would be, and as expensive as
 // the beginning of a Copy: one or two cheap system calls an end.
 func Explain(dst io.Writer, src io.Reader) Plan { return Default().Explain(dst, src) }
+
+// Explain is the package's [Explain] with the settings of c.
+func (c *Copier) Explain(dst io.Writer, src io.Reader) Plan {
+	t := newTransfer(c, nil, nil)
+	defer t.release()
+	t.plan(dst, src)
+	return Plan{slices.Clone(t.steps)}
+}
+
+// plan adds the steps that run would take, by the same decisions.
+func (t *transfer) plan(dst io.Writer, src io.Reader) {
+	if !sys.Supported {
+		t.planPlain(dst, src)
+		return
+	}
+	t.detect(dst, src)
+	if !t.from.known() && t.writesItself(src) {
+		t.planPlain(dst, src)
+		return
+	}
+	if t.to.known() {
+		for _, b := range t.to.buffers {
+			if b.mustFill(src) {
+				t.step(Buffered, "", int64(b.w.Available()), why{reason: ReasonPrefix, end: DestinationEnd, typ: "*bufio.Writer"})
+			}
+		}
+	} else if _, ok := t.readsItself(dst); ok {
+		t.planPlain(dst, src)
+		return
+	}
+	if !t.from.known() {
+		t.planPlain(dst, src)
+		return
+	}
+	t.off = t.disabled()
+	t.planChain(0)
+}
+
+// planChain adds the steps of the current leaf, with what the layers from index
+// depth on have buffered, and those of the parts that follow it.
+func (t *transfer) planChain(depth int) {
+	ch := &t.from
+	room := int64(unlimited)
+	for i := range ch.layers {
+		l := &ch.layers[i]
+		room = min(room, l.room())
+		if n := min(room, int64(len(l.buffered()))); n > 0 && i >= depth {
+			t.step(Buffered, "", n, why{reason: ReasonPrefix, end: SourceEnd, typ: l.name()})
+			room -= n
+		}
+	}
+	w := t.c.choose(&t.to, ch, room, t.off)
+	bytes := int64(-1)
+	if room < unlimited {
+		bytes = room
+	}
+	if ch.end.Kind == engine.File && ch.end.Size > 0 {
+		bytes = min(room, ch.end.Size)
+	}
+	if first := w.try[0]; first != wayBuffered {
+		t.step(wayMechanism[first], first.route(&t.to.end, &ch.end), bytes, why{})
+	} else {
+		t.step(Buffered, "", bytes, w.why)
+	}
+	for i := ch.around(len(ch.layers)); i >= depth && i >= 0; i = ch.around(i) {
+		for _, part := range (*ch.layers[i].parts)[1:] {
+			ch.truncate(i + 1)
+			t.c.detectReader(ch, part)
+			t.planChain(i + 1)
+		}
+		ch.truncate(i + 1)
+	}
+}
+
+// planPlain adds the steps of a plain copy.
+func (t *transfer) planPlain(dst io.Writer, src io.Reader) {
+	if b, ok := src.(*bufio.Reader); ok && b != nil && b.Buffered() > 0 {
+		t.step(Buffered, "", int64(b.Buffered()), why{reason: ReasonPrefix, end: SourceEnd, typ: typeName(b)})
+	}
+	if t.writesItself(src) {
+		t.step(Delegated, "", -1, why{reason: ReasonOwnMethod, end: SourceEnd, typ: typeName(src)})
+	} else if _, ok := t.readsItself(dst); ok {
+		t.step(Delegated, "", -1, why{reason: ReasonOwnMethod, end: DestinationEnd, typ: typeName(dst)})
+	} else {
+		t.step(Buffered, "", -1, t.unknown(dst, src))
+	}
+}
+
+// step adds one step to a plan.
+func (t *transfer) step(m Mechanism, route string, n int64, w why) {
+	t.steps = append(t.steps, Step{Mechanism: m, Route: route, Bytes: n, Reason: w.reason, End: w.end, Type: w.typ, Err: w.err})
+}

@@ -1,72 +1,232 @@
-// Package zerocopy is io.Copy with the bytes left in the kernel. (skeleton)
+// Package zerocopy is io.Copy with the bytes left in the kernel.
+//
+// Swap one call,
+//
+//	n, err := zerocopy.Copy(dst, src)  // was: io.Copy(dst, src)
+//
+// and every transfer whose two ends are descriptors (files, pipes, TCP and unix
+// sockets, also under the standard library's transparent wrappers and under your
+// own where they say so) is moved by sendfile(2), splice(2) or
+// copy_file_range(2). Every other transfer is copied as io.Copy would copy it.
+//
+// The rules, in the order in which they are applied:
+//
+//  1. The bytes, their number and a nil error are io.Copy's.
+//  2. On an error nothing is lost: the count is exactly what the destination
+//     accepted, a seekable source stands right behind it, and what a stream gave
+//     and the destination did not take is handed back in a [PartialError].
+//  3. Only exact types are looked into: *os.File, *net.TCPConn, *net.UnixConn,
+//     the wrappers of io and bufio, [Reader] and [Writer], types that implement
+//     [ReaderUnwrapper] or [WriterUnwrapper], and those that
+//     [Copier.UnwrapReader] and [Copier.UnwrapWriter] name. A type that embeds a
+//     connection or has a SyscallConn method is not one of them: its bytes go
+//     through its own Read and Write.
+//  4. What the kernel refuses is read and written. Whatever happens, [Explain]
+//     says before and [Copier.Report] after which way the bytes went and why.
+//
+// The environment variable ZEROCOPY switches mechanisms off: "off" for all, or
+// names, as in "splice=off,sendfile=off". On systems other than Linux every Copy
+// is a plain copy.
+//
+// All functions are safe for concurrent use as far as their arguments are.
 package zerocopy
 
 import (
 	"context"
 	"io"
+	"os"
 	"reflect"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/probe"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
+// Copy copies from src to dst until src ends or an error occurs, as [io.Copy]
+// does, and returns how many bytes dst accepted. See the package comment for the
+// rules. It is Default().Copy with a context that is never cancelled.
+//
+// Errors satisfy errors.Is and errors.As as io.Copy's do; a failed connection
+// gives a *net.OpError and a failed file an *fs.PathError, named after the end
+// that failed. If bytes were taken from a stream that dst did not accept, the
+// error is a *[PartialError] around that.
+func Copy(dst io.Writer, src io.Reader) (written int64, err error) {
+	return Default().copy(nil, dst, src, nil)
+}
+
+// CopyN copies n bytes, as [io.CopyN] does: on return written == n if and only
+// if err == nil, and a source that ends early gives io.EOF.
+func CopyN(dst io.Writer, src io.Reader, n int64) (written int64, err error) {
+	return Default().CopyN(dst, src, n)
+}
+
+// CopyBuffer is Copy through buf where bytes have to pass user memory, as
+// [io.CopyBuffer] does: an unknown reader is read with exactly buf. A nil buf is
+// Copy; a buf of length 0 panics.
+func CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
+	return Default().CopyBuffer(dst, src, buf)
+}
+
+// CopyContext is Copy until ctx is done. Then the read deadline of src and the
+// write deadline of dst are set to the past, where they have deadlines, and are
+// left there; ends without are looked at between chunks. The error is
+// context.Cause(ctx), in a [PartialError] if there is something to hand back. A
+// copy that ended before is not touched by a later cancellation.
+//
+// A read from a file on a filesystem that hangs cannot be interrupted.
+func CopyContext(ctx context.Context, dst io.Writer, src io.Reader) (written int64, err error) {
+	return Default().copy(ctx, dst, src, nil)
+}
+
+// Pages says when pages of a file may be sent by reference. What is sent so is
+// not a snapshot: a later change of the file can still be seen by the receiver,
+// as long as the kernel has not copied or dropped the page.
 type Pages uint8
 
 const (
+	// AsIOCopy lends pages only where io.Copy of the same two ends does: from a
+	// file to a TCP or unix socket.
 	AsIOCopy Pages = iota
+	// Stable lends no page: what the receiver gets is what the file held while
+	// the copy ran. Files go to sockets by read and write, and to files by
+	// copy_file_range, which copies. What someone else lent to a pipe before is
+	// outside of this promise.
 	Stable
+	// Share lends wherever possible: files to pipes, too.
 	Share
 )
 
+// String returns "as-io-copy", "stable" or "share".
+func (p Pages) String() string {
+	return [...]string{"as-io-copy", "stable", "share", "invalid"}[min(p, 3)]
+}
+
+// A BufferPool is where buffers come from and go back to. It has the methods of
+// httputil.BufferPool, and must be safe for concurrent use.
 type BufferPool interface {
 	Get() []byte
 	Put([]byte)
 }
 
-type InnerReader struct {
-	Self     io.Reader
-	Reader   io.Reader
-	Buffered []byte
-	Bounded  bool
-	Limit    int64
-	Chunk    int
-	Before   func() error
-	Moved    func(n int64) error
-	Done     func(unwritten int64, err error) error
-}
-type ReaderUnwrapper interface {
-	UnwrapReader() (inner InnerReader, ok bool)
-}
-type InnerWriter struct {
-	Self, Writer  io.Writer
-	Chunk         int
-	Flush, Before func() error
-	Moved         func(int64) error
-	Done          func(int64, error) error
-}
-type WriterUnwrapper interface {
-	UnwrapWriter() (inner InnerWriter, ok bool)
-}
-
+// A Copier copies as its fields say. The zero value copies as [Copy] does. Its
+// methods are safe for concurrent use; its fields must not be changed after its
+// first use, nor may it be copied.
 type Copier struct {
-	Pages        Pages
-	Disable      MechanismSet
-	BufferPool   BufferPool
-	UnwrapReader map[reflect.Type]func(io.Reader) (InnerReader, bool)
-	UnwrapWriter map[reflect.Type]func(io.Writer) (InnerWriter, bool)
-	Report       func(Report)
+	// Pages says when pages of a file may be sent by reference.
+	Pages Pages
+	// Disable holds the mechanisms that are off for this Copier, besides those
+	// that ZEROCOPY in the environment names. With Sendfile, Splice or
+	// CopyFileRange off no foreign ReadFrom is shown a file or connection that
+	// it could use them on.
+	Disable MechanismSet
+	// BufferPool gives the buffers for bytes that pass user memory. The length
+	// of what Get returns is used; if it is 0, a buffer of the package's own is.
+	// Each Get is followed by one Put, also when a Reader panics. If nil, a pool
+	// of 32 KiB buffers is used.
+	BufferPool BufferPool
+	// UnwrapReader and UnwrapWriter vouch for foreign wrappers, by exact type:
+	// "the bytes that this type gives are those of its inner Reader". The
+	// functions must have no side effect, Explain calls them too. Self is not
+	// looked at. ok == false means not at present.
+	UnwrapReader map[reflect.Type]func(io.Reader) (inner InnerReader, ok bool)
+	UnwrapWriter map[reflect.Type]func(io.Writer) (inner InnerWriter, ok bool)
+	// Report, if not nil, is called once a copy, on the copying goroutine,
+	// before the copy returns.
+	Report func(Report)
+
+	refusals probe.Cache
+	calls    *sys.Calls  // nil is the kernel; tests replace it
+	pool     *kpipe.Pool // nil is the process's; tests replace it
 }
 
-func (c *Copier) Copy(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
-	n, err := io.Copy(dst, src)
-	if c.Report != nil {
-		c.Report(Report{Written: n, Err: err})
+var (
+	zero     Copier
+	standard atomic.Pointer[Copier]
+)
+
+// Default returns the Copier that the functions of the package use.
+func Default() *Copier {
+	if c := standard.Load(); c != nil {
+		return c
 	}
-	return n, err
+	return &zero
 }
-func (c *Copier) Explain(dst io.Writer, src io.Reader) Plan { return Plan{} }
-func Default() *Copier                                      { return &Copier{} }
-func SetDefault(c *Copier)                                  {}
-func Copy(dst io.Writer, src io.Reader) (int64, error) {
-	return Default().Copy(context.Background(), dst, src)
+
+// orDefault returns c, or the default where c is nil.
+func orDefault(c *Copier) *Copier {
+	if c == nil {
+		return Default()
+	}
+	return c
 }
-func CopyContext(ctx context.Context, dst io.Writer, src io.Reader) (int64, error) {
-	return Default().Copy(ctx, dst, src)
+
+// SetDefault makes c the Copier that the functions of the package use, and
+// [Reader] and [Writer] with them; nil is the zero value. Copies under way that
+// began with another default obey c.Disable from their next chunk on, and c's
+// other fields not at all: it is the switch of a running program.
+func SetDefault(c *Copier) { standard.Store(c) }
+
+// Copy is the package's [Copy] and [CopyContext] with the settings of c. A nil
+// ctx is never cancelled.
+func (c *Copier) Copy(ctx context.Context, dst io.Writer, src io.Reader) (written int64, err error) {
+	return c.copy(ctx, dst, src, nil)
+}
+
+// CopyN is the package's [CopyN] with the settings of c.
+func (c *Copier) CopyN(dst io.Writer, src io.Reader, n int64) (written int64, err error) {
+	written, err = c.copy(nil, dst, io.LimitReader(src, n), nil)
+	if written == n {
+		return n, nil
+	}
+	if written < n && err == nil {
+		err = io.EOF // src stopped early; must have been EOF
+	}
+	return written, err
+}
+
+// CopyBuffer is the package's [CopyBuffer] with the settings of c.
+func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
+	if buf != nil && len(buf) == 0 {
+		panic("empty buffer in CopyBuffer")
+	}
+	return c.copy(nil, dst, src, buf)
+}
+
+// copy is what all of them do.
+func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
+	t := newTransfer(c, ctx, buf)
+	counters.active.Add(1)
+	defer func() {
+		t.release()
+		counters.copies.Add(1)
+		counters.active.Add(-1)
+	}()
+	return t.copy(dst, src)
+}
+
+// disabled returns what is off for a copy that began with c.
+func (c *Copier) disabled() MechanismSet { return c.Disable | environment() }
+
+// environment is what ZEROCOPY switches off. It is read once.
+var environment = sync.OnceValue(func() MechanismSet { return parseEnvironment(os.Getenv("ZEROCOPY")) })
+
+// parseEnvironment reads "off" or a list of mechanism=off. What it does not know
+// it passes over: a newer release may know it.
+func parseEnvironment(text string) (off MechanismSet) {
+	for item := range strings.SplitSeq(text, ",") {
+		name, value, _ := strings.Cut(strings.TrimSpace(item), "=")
+		switch {
+		case name == "off" && value == "":
+			off |= AllMechanisms
+		case value == "off":
+			var m Mechanism
+			if m.UnmarshalText([]byte(name)) == nil {
+				off |= Mechanisms(m) & AllMechanisms
+			}
+		}
+	}
+	return off
 }

@@ -1,0 +1,387 @@
+package zerocopy
+
+import (
+	"bufio"
+	"io"
+	"math"
+	"net"
+	"os"
+	"reflect"
+
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
+)
+
+// Detection finds the descriptor under a Reader or a Writer. It knows exact
+// standard types, types that say so themselves (ReaderUnwrapper, WriterUnwrapper)
+// and types that the application vouches for. It moves no byte and calls no other
+// method of a type that it does not know: Explain asks too.
+
+// maxDepth ends the search in a wrapper that is its own inner Reader.
+const maxDepth = 1000
+
+// unlimited is the room of a source that nothing bounds.
+const unlimited = math.MaxInt64
+
+// A layer is one transparent wrapper above the descriptor of a source. Exactly
+// one of its pointers is set.
+type layer struct {
+	limit   *io.LimitedReader
+	buffer  *bufio.Reader
+	section *io.SectionReader
+	parts   *[]io.Reader // of an io.MultiReader; the first is the layer below
+	opt     *InnerReader // an opt-in
+
+	left   int64 // of a section or a bounded opt-in: bytes it still lets through
+	passed bool  // bytes went past a buffer
+}
+
+// buffered returns the bytes that the layer has already taken from its inner Reader.
+func (l *layer) buffered() []byte {
+	switch {
+	case l.buffer != nil:
+		return stdtypes.BufioBuffered(l.buffer)
+	case l.opt != nil:
+		return l.opt.Buffered
+	}
+	return nil
+}
+
+// room returns how many bytes the layer still lets through.
+func (l *layer) room() int64 {
+	switch {
+	case l.limit != nil:
+		return max(l.limit.N, 0)
+	case l.section != nil, l.opt != nil && l.opt.Bounded:
+		return max(l.left, 0)
+	}
+	return unlimited
+}
+
+// A chain is a source: its layers, the outermost first, and what lies under them.
+type chain struct {
+	layers []layer
+	leaf   io.Reader
+	end    engine.End // Kind is None unless leaf is a descriptor
+	multi  int        // index of the innermost layer with parts, or -1
+	why    why        // what hides the descriptor, if Kind is None
+}
+
+// known reports that something is to be gained from walking the chain: it ends
+// in a descriptor, or has parts of which another may.
+func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 }
+
+// reset drops what ch refers to and keeps its memory.
+func (ch *chain) reset() {
+	clear(ch.layers)
+	*ch = chain{layers: ch.layers[:0], multi: -1}
+}
+
+// around returns the index of the innermost layer with parts that is outside of
+// the layer at index depth, or -1.
+func (ch *chain) around(depth int) int {
+	for i := min(depth, len(ch.layers)) - 1; i >= 0; i-- {
+		if ch.layers[i].parts != nil {
+			return i
+		}
+	}
+	return -1
+}
+
+// truncate cuts ch to its n outermost layers.
+func (ch *chain) truncate(n int) {
+	clear(ch.layers[n:])
+	ch.layers = ch.layers[:n]
+	ch.multi = -1
+	for i := range ch.layers {
+		if ch.layers[i].parts != nil {
+			ch.multi = i
+		}
+	}
+	ch.leaf, ch.end, ch.why = nil, engine.End{}, why{}
+}
+
+// detectReader adds the layers of r to ch.
+func (c *Copier) detectReader(ch *chain, r io.Reader) {
+	for range maxDepth {
+		l, inner, reason, ok := c.readerLayer(r)
+		if !ok {
+			c.foundReader(ch, r, reason)
+			return
+		}
+		if l != (layer{}) {
+			ch.layers = append(ch.layers, l)
+		}
+		if l.parts != nil {
+			ch.multi = len(ch.layers) - 1
+		}
+		if l.section != nil {
+			c.foundSection(ch, l.section, inner.(*os.File))
+			return
+		}
+		r = inner
+	}
+	c.foundReader(ch, r, ReasonNested)
+}
+
+// foundReader ends the chain at r, which is no transparent wrapper.
+func (c *Copier) foundReader(ch *chain, r io.Reader, reason Reason) {
+	switch r.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		var ok bool
+		if ch.end, ok = engine.Inspect(c.calls, r); ok {
+			ch.leaf = r
+			return
+		}
+		reason = ReasonAccess
+	}
+	ch.unknown(r, reason)
+}
+
+// foundSection ends the chain at file, read from where section stands.
+func (c *Copier) foundSection(ch *chain, section *io.SectionReader, file *os.File) {
+	end, ok := engine.Inspect(c.calls, file)
+	if !ok || end.Kind != engine.File && end.Kind != engine.Block {
+		ch.unknown(section, ReasonAccess)
+		return
+	}
+	_, end.Off, _ = sectionRange(section)
+	end.Section = true
+	ch.end, ch.leaf = end, file
+}
+
+// unknown ends the chain at r, in which no descriptor was found. A part of an
+// io.MultiReader is then read as the MultiReader would read it, whole.
+func (ch *chain) unknown(r io.Reader, reason Reason) {
+	if ch.multi >= 0 {
+		ch.truncate(ch.multi + 1)
+		ch.leaf = (*ch.layers[ch.multi].parts)[0]
+	} else {
+		ch.leaf = r
+	}
+	ch.why = why{reason: reason, end: SourceEnd, typ: typeName(r)}
+}
+
+// sectionRange follows nested sections to what they are sections of; off is where
+// the next byte stands in it and left how many follow.
+func sectionRange(s *io.SectionReader) (r io.ReaderAt, off, left int64) {
+	at, err := s.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return nil, 0, 0
+	}
+	r, base, size := s.Outer()
+	off, left = base+at, max(size-at, 0)
+	for range maxDepth {
+		inner, ok := r.(*io.SectionReader)
+		if !ok || inner == nil {
+			return r, off, left
+		}
+		var innerBase, innerSize int64
+		r, innerBase, innerSize = inner.Outer()
+		left = min(left, max(innerSize-off, 0))
+		off += innerBase
+	}
+	return nil, 0, 0
+}
+
+// readerLayer looks into r. ok is false where r is no transparent wrapper; reason
+// then says why a type that could be one is not taken for one.
+func (c *Copier) readerLayer(r io.Reader) (l layer, inner io.Reader, reason Reason, ok bool) {
+	switch v := r.(type) {
+	case nil:
+		return l, nil, ReasonNotDescriptor, false
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		return l, nil, ReasonNone, false
+	case *io.LimitedReader:
+		if v == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return layer{limit: v}, v.R, ReasonNone, true
+	case *io.SectionReader:
+		if v == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		at, _, left := sectionRange(v)
+		f, isFile := at.(*os.File)
+		if !isFile || f == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return layer{section: v, left: left}, f, ReasonNone, true
+	case *bufio.Reader:
+		if v == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		rd, pending, verified := stdtypes.BufioReader(v)
+		switch {
+		case !verified:
+			return l, nil, ReasonLayout, false
+		case pending != nil:
+			return l, nil, ReasonNested, false // its Read has an error to tell first
+		}
+		return layer{buffer: v}, rd, ReasonNone, true
+	case *Reader:
+		if v == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return l, v.r, ReasonNone, true
+	}
+	if hidden, found := stdtypes.Hidden(r); found {
+		if inner, found := hidden.(io.Reader); found {
+			return l, inner, ReasonNone, true
+		}
+	}
+	if stdtypes.IsMultiReader(r) {
+		parts, verified := stdtypes.MultiReader(r)
+		switch {
+		case !verified:
+			return l, nil, ReasonLayout, false
+		case len(*parts) == 0:
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return layer{parts: parts}, (*parts)[0], ReasonNone, true
+	}
+	in, reason, ok := c.unwrapReader(r)
+	if !ok {
+		return l, nil, reason, false
+	}
+	opt := in // on the heap only here
+	return layer{opt: &opt, left: in.Limit}, in.Reader, ReasonNone, true
+}
+
+// unwrapReader asks the application, then r itself.
+func (c *Copier) unwrapReader(r io.Reader) (in InnerReader, reason Reason, ok bool) {
+	if vouch := c.UnwrapReader[reflect.TypeOf(r)]; vouch != nil {
+		if in, ok = vouch(r); ok && in.Reader != nil {
+			in.Self = r
+			return in, ReasonNone, true
+		}
+		return in, ReasonNested, false
+	}
+	u, ok := r.(ReaderUnwrapper)
+	if !ok {
+		return in, ReasonNotDescriptor, false
+	}
+	if in, ok = u.UnwrapReader(); !ok || in.Reader == nil || !same(in.Self, r) {
+		return in, ReasonNested, false
+	}
+	return in, ReasonNone, true
+}
+
+// same reports whether self is a pointer identical to v. A type that embeds an
+// unwrapper has the method but is not the receiver, and is not believed (H36).
+func same(self, v any) bool {
+	t := reflect.TypeOf(self)
+	return t != nil && t.Kind() == reflect.Pointer && t == reflect.TypeOf(v) && self == v
+}
+
+// A sink is a destination: its layers, the outermost first, and what lies under them.
+type sink struct {
+	buffers []sinkBuffer // bufio.Writers, outside of every opt-in
+	layers  []*InnerWriter
+	leaf    io.Writer
+	end     engine.End // Kind is None unless leaf is a descriptor
+	why     why
+}
+
+// A sinkBuffer is a bufio.Writer, what it writes to, and its sticky error.
+type sinkBuffer struct {
+	w      *bufio.Writer
+	wr     io.Writer
+	sticky *error
+}
+
+func (s *sink) known() bool { return s.end.Known() }
+
+func (s *sink) reset() {
+	clear(s.buffers)
+	clear(s.layers)
+	*s = sink{buffers: s.buffers[:0], layers: s.layers[:0]}
+}
+
+// detectWriter fills in s for w.
+func (c *Copier) detectWriter(s *sink, w io.Writer) {
+	reason := ReasonNested
+	for range maxDepth {
+		var ok bool
+		var inner io.Writer
+		if inner, reason, ok = c.writerLayer(s, w); !ok {
+			break
+		}
+		w = inner
+	}
+	s.leaf = w
+	if reason == ReasonNone { // one of the types that Inspect knows
+		var ok bool
+		if s.end, ok = engine.Inspect(c.calls, w); ok {
+			return
+		}
+		reason = ReasonAccess
+	}
+	s.why = why{reason: reason, end: DestinationEnd, typ: typeName(w)}
+}
+
+// writerLayer looks into w and adds what it is to s.
+func (c *Copier) writerLayer(s *sink, w io.Writer) (inner io.Writer, reason Reason, ok bool) {
+	switch v := w.(type) {
+	case nil:
+		return nil, ReasonNotDescriptor, false
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		return nil, ReasonNone, false
+	case *bufio.Writer:
+		if v == nil || len(s.layers) > 0 {
+			return nil, ReasonNested, false
+		}
+		wr, sticky, verified := stdtypes.BufioWriter(v)
+		if !verified {
+			return nil, ReasonLayout, false
+		}
+		if wr == nil {
+			return nil, ReasonNotDescriptor, false
+		}
+		s.buffers = append(s.buffers, sinkBuffer{v, wr, sticky})
+		return wr, ReasonNone, true
+	case *Writer:
+		if v == nil {
+			return nil, ReasonNotDescriptor, false
+		}
+		return v.w, ReasonNone, true
+	}
+	if hidden, found := stdtypes.Hidden(w); found {
+		if inner, found := hidden.(io.Writer); found {
+			return inner, ReasonNone, true
+		}
+	}
+	in, reason, ok := c.unwrapWriter(w)
+	if !ok {
+		return nil, reason, false
+	}
+	opt := in // on the heap only here
+	s.layers = append(s.layers, &opt)
+	return in.Writer, ReasonNone, true
+}
+
+// unwrapWriter asks the application, then w itself.
+func (c *Copier) unwrapWriter(w io.Writer) (in InnerWriter, reason Reason, ok bool) {
+	if vouch := c.UnwrapWriter[reflect.TypeOf(w)]; vouch != nil {
+		if in, ok = vouch(w); ok && in.Writer != nil {
+			return in, ReasonNone, true
+		}
+		return in, ReasonNested, false
+	}
+	u, ok := w.(WriterUnwrapper)
+	if !ok {
+		return in, ReasonNotDescriptor, false
+	}
+	if in, ok = u.UnwrapWriter(); !ok || in.Writer == nil || !same(in.Self, w) {
+		return in, ReasonNested, false
+	}
+	return in, ReasonNone, true
+}
+
+// typeName returns the name of v's type as %T has it.
+func typeName(v any) string {
+	if t := reflect.TypeOf(v); t != nil {
+		return t.String()
+	}
+	return "<nil>"
+}

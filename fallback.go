@@ -1,0 +1,338 @@
+package zerocopy
+
+import (
+	"bufio"
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"reflect"
+	"strings"
+	"sync"
+	"syscall"
+
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
+)
+
+// bufferSize is io.Copy's: 32 KiB.
+const bufferSize = 32 << 10
+
+var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+
+// A bufferSource gives a copy its buffer. At most one is borrowed at a time.
+type bufferSource struct {
+	pool  BufferPool
+	fixed []byte // CopyBuffer's
+
+	user     []byte // borrowed from pool
+	borrowed bool
+	own      *[bufferSize]byte // borrowed from buffers
+}
+
+// get returns a buffer of at least one byte, the same until put.
+func (b *bufferSource) get() []byte {
+	if b.fixed != nil {
+		return b.fixed
+	}
+	if b.pool != nil && !b.borrowed {
+		b.user = b.pool.Get()
+		b.borrowed = true
+	}
+	if len(b.user) > 0 {
+		return b.user
+	}
+	if b.own == nil {
+		b.own = buffers.Get().(*[bufferSize]byte)
+	}
+	return b.own[:]
+}
+
+// put gives back what get has borrowed, if it has.
+func (b *bufferSource) put() {
+	if b.borrowed {
+		b.borrowed = false
+		user := b.user
+		b.user = nil
+		b.pool.Put(user)
+	}
+	if b.own != nil {
+		buffers.Put(b.own)
+		b.own = nil
+	}
+}
+
+// plain copies as io.Copy does: by the source's WriteTo, else by the destination's
+// ReadFrom, else by a loop. It differs in what it hands to whom: the standard
+// library's own WriteTo and ReadFrom are not called, since they trust the
+// SyscallConn of types that they do not know (H25).
+func (t *transfer) plain(dst io.Writer, src io.Reader) error {
+	if done, err := t.peel(dst, src); done {
+		return err
+	}
+	w := t.unknown(dst, src)
+	if t.writesItself(src) && t.watch.canEnd(dst, src) {
+		if d, ok := enter(src, dst); ok {
+			defer d.leave()
+			n, err := src.(io.WriterTo).WriteTo(dst)
+			return t.delegated(n, err, why{reason: ReasonOwnMethod, end: SourceEnd, typ: typeName(src)})
+		}
+		w = why{reason: ReasonNested, end: SourceEnd, typ: typeName(src)}
+	}
+	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd(dst, src) {
+		if d, ok := enter(dst, src); ok {
+			defer d.leave()
+			n, err := rf.ReadFrom(t.bare(src))
+			return t.delegated(n, err, why{reason: ReasonOwnMethod, end: DestinationEnd, typ: typeName(dst)})
+		}
+		w = why{reason: ReasonNested, end: DestinationEnd, typ: typeName(dst)}
+	}
+	return t.loop(dst, src, w)
+}
+
+// delegated accounts for a WriteTo or ReadFrom that has returned.
+func (t *transfer) delegated(n int64, err error, w why) error {
+	t.written += n
+	t.add(Delegated, "", n, 0, w)
+	return t.watch.instead(err)
+}
+
+// unknown says what keeps the bytes of a plain copy from the kernel.
+func (t *transfer) unknown(dst io.Writer, src io.Reader) why {
+	switch {
+	case t.from.why.reason != ReasonNone:
+		return t.from.why
+	case t.to.why.reason != ReasonNone:
+		return t.to.why
+	}
+	return why{reason: ReasonPlatform}
+}
+
+// loop reads and writes. Its errors are exactly those of the two ends.
+func (t *transfer) loop(dst io.Writer, src io.Reader, w why) error {
+	buf := t.buffer.get()
+	defer t.buffer.put()
+	for {
+		if err := t.watch.err(); err != nil {
+			return err
+		}
+		nr, er := src.Read(buf)
+		if nr > 0 {
+			nw, ew := dst.Write(buf[0:nr:len(buf)]) // panics, as io.Copy, where nr > len(buf) (H39)
+			if nw < 0 || nr < nw {
+				nw = 0
+				if ew == nil {
+					ew = errInvalidWrite
+				}
+			}
+			t.written += int64(nw)
+			t.add(Buffered, "", int64(nw), 0, w)
+			if ew != nil {
+				return t.watch.instead(ew)
+			}
+			if nr != nw {
+				return io.ErrShortWrite
+			}
+		}
+		if er == io.EOF {
+			return nil
+		}
+		if er != nil {
+			return t.watch.instead(er)
+		}
+	}
+}
+
+// peel takes off those standard wrappers whose own WriteTo would hand dst on to
+// the WriteTo and ReadFrom of what they wrap.
+func (t *transfer) peel(dst io.Writer, src io.Reader) (done bool, err error) {
+	if r, ok := src.(*Reader); ok && r != nil {
+		return true, t.run(dst, r.r)
+	}
+	if w, ok := dst.(*Writer); ok && w != nil {
+		return true, t.run(w.w, src)
+	}
+	if hidden, ok := stdtypes.Hidden(src); ok {
+		if inner, ok := hidden.(io.Reader); ok {
+			return true, t.run(dst, inner)
+		}
+	}
+	if parts, ok := stdtypes.MultiReader(src); ok {
+		for len(*parts) > 0 {
+			if err := t.run(dst, (*parts)[0]); err != nil {
+				return true, err
+			}
+			(*parts)[0] = stdtypes.AtEnd{}
+			*parts = (*parts)[1:]
+		}
+		return true, nil
+	}
+	if b, ok := src.(*bufio.Reader); ok && b != nil {
+		return t.peelBuffer(dst, b)
+	}
+	return false, nil
+}
+
+// peelBuffer writes what b has buffered and goes on with what is under it, as
+// bufio.Reader.WriteTo does.
+func (t *transfer) peelBuffer(dst io.Writer, b *bufio.Reader) (done bool, err error) {
+	rd, pending, ok := stdtypes.BufioReader(b)
+	if !ok || pending != nil {
+		return true, t.loop(dst, b, why{reason: ReasonNested, end: SourceEnd, typ: typeName(b)})
+	}
+	_, writes := rd.(io.WriterTo)
+	_, reads := dst.(io.ReaderFrom)
+	if !writes && !reads {
+		return true, t.loop(dst, b, t.unknown(dst, b))
+	}
+	prefix, _ := b.Peek(b.Buffered())
+	if len(prefix) > 0 {
+		n, err := dst.Write(prefix)
+		if n < 0 || n > len(prefix) {
+			n, err = 0, cmpErr(err, errInvalidWrite)
+		}
+		b.Discard(n)
+		t.written += int64(n)
+		t.add(Buffered, "", int64(n), 0, why{reason: ReasonPrefix, end: SourceEnd, typ: typeName(b)})
+		if err == nil && n < len(prefix) {
+			err = io.ErrShortWrite
+		}
+		if err != nil {
+			return true, t.watch.instead(err)
+		}
+	}
+	return true, t.run(dst, rd)
+}
+
+// cmpErr returns err, or other where there is none.
+func cmpErr(err, other error) error {
+	if err == nil {
+		return other
+	}
+	return err
+}
+
+// peekBuffer reports whether src is a bufio.Reader with bytes in its buffer.
+func peekBuffer(src io.Reader) (holds, ok bool) {
+	b, ok := src.(*bufio.Reader)
+	return ok && b != nil && b.Buffered() > 0, ok
+}
+
+// writesItself reports whether src is of an unknown type with a WriteTo of its
+// own, which io.Copy would call. A type that has declared itself transparent is
+// read: its WriteTo may well be a call of Copy.
+func (t *transfer) writesItself(src io.Reader) bool {
+	if _, ok := src.(io.WriterTo); !ok {
+		return false
+	}
+	switch src.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn, *bufio.Reader, *Reader, ReaderUnwrapper:
+		return isNil(src)
+	}
+	return !t.disabled().Has(Delegated) && t.c.UnwrapReader[reflect.TypeOf(src)] == nil
+}
+
+// readsItself is the same of a destination and its ReadFrom.
+func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
+	switch dst.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn, *Writer, WriterUnwrapper:
+		if !isNil(dst) {
+			return nil, false
+		}
+	}
+	rf, ok := dst.(io.ReaderFrom)
+	ok = ok && !t.disabled().Has(Delegated) && t.c.UnwrapWriter[reflect.TypeOf(dst)] == nil
+	return rf, ok
+}
+
+// isNil reports whether v is a nil pointer: its own methods say what io.Copy says.
+func isNil(v any) bool {
+	p := reflect.ValueOf(v)
+	return p.Kind() == reflect.Pointer && p.IsNil()
+}
+
+// bareReader hides every method of a Reader but Read.
+type bareReader struct{ io.Reader }
+
+// bare returns what a ReadFrom is handed for src: src as it was passed, unless
+// there is something in it that the ReadFrom of the standard library would splice
+// or send past its Read. That is an unknown type with a SyscallConn, and any type
+// once the kernel's mechanisms are switched off.
+func (t *transfer) bare(src io.Reader) io.Reader {
+	if t.disabled()&Mechanisms(Sendfile, Splice, CopyFileRange) != 0 {
+		return bareReader{src}
+	}
+	r := src
+	for {
+		l, ok := r.(*io.LimitedReader)
+		if !ok || l == nil {
+			break
+		}
+		r = l.R
+	}
+	switch r.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
+	case syscall.Conn:
+		return bareReader{src}
+	}
+	return src
+}
+
+// A delegation is a WriteTo or ReadFrom that a copy has called and that has not
+// returned.
+type delegation struct {
+	typ   reflect.Type
+	ptr   uintptr
+	other reflect.Type
+	with  uintptr
+}
+
+var delegations struct {
+	mu   sync.Mutex
+	busy map[delegation]struct{}
+}
+
+// enter notes that a method of v is about to be called for a copy with other;
+// leave notes its end. ok is false where that call is under way already: a method
+// that calls Copy on its own receiver would call itself for ever (H34), so the
+// inner Copy reads and writes.
+func enter(v, other any) (d delegation, ok bool) {
+	switch v.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader, *net.Buffers:
+		return d, true // known not to
+	}
+	d.typ, d.ptr = reflect.TypeOf(v), identity(v)
+	if d.ptr == 0 {
+		d.other, d.with = reflect.TypeOf(other), identity(other)
+	}
+	delegations.mu.Lock()
+	defer delegations.mu.Unlock()
+	if _, busy := delegations.busy[d]; busy {
+		return d, false
+	}
+	if delegations.busy == nil {
+		delegations.busy = make(map[delegation]struct{})
+	}
+	delegations.busy[d] = struct{}{}
+	return d, true
+}
+
+func (d delegation) leave() {
+	if d.typ == nil {
+		return
+	}
+	delegations.mu.Lock()
+	delete(delegations.busy, d)
+	delegations.mu.Unlock()
+}
+
+// identity tells values of one type apart where they are pointers.
+func identity(v any) uintptr {
+	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
+		return p.Pointer()
+	}
+	return 0
+}
+
+// isTimeout reports whether err is what an expired deadline gives.
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }

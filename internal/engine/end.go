@@ -1,0 +1,238 @@
+// Package engine moves bytes between two descriptors, one mechanism a file and
+// one chunk a call. It alone calls RawConn.Read and RawConn.Write.
+//
+// The rules it keeps:
+//
+//   - A mechanism that reports handled == false has consumed nothing in that call.
+//   - It never waits on one descriptor while holding another; the private pipe is
+//     exempt. Only RawConn waits, so Close and deadlines end every wait.
+//   - It tells RawConn "not ready" only after EAGAIN, and on the source only after
+//     EAGAIN from a plain read: splice says EAGAIN and 0 where bytes are (H01).
+package engine
+
+import (
+	"errors"
+	"io/fs"
+	"net"
+	"os"
+	"syscall"
+
+	"github.com/zerocopy-go/zerocopy/internal/sys"
+)
+
+// A Kind is what a descriptor is, by fstat(2) and SO_TYPE.
+type Kind uint8
+
+const (
+	None    Kind = iota // not a descriptor that detection found
+	File                // regular file, memfd
+	Block               // block device
+	Pipe                // pipe or FIFO
+	TCP                 // TCP or MPTCP over IPv4 or IPv6
+	Unix                // unix stream socket
+	TTY                 // terminal or pseudo-terminal
+	Null                // /dev/null
+	Zero                // /dev/zero
+	Device              // any other character device
+	Message             // a socket that is not a stream of those above
+	Other               // a directory, and what is none of these
+)
+
+var kindNames = [...]string{"none", "file", "block", "pipe", "tcp", "unix", "tty", "null", "zero", "device", "message", "other"}
+
+// String returns the word that a route has for k.
+func (k Kind) String() string { return kindNames[k] }
+
+// Socket reports whether k is a stream socket.
+func (k Kind) Socket() bool { return k == TCP || k == Unix }
+
+// Stored reports whether bytes of k are always there to be read, without waiting.
+func (k Kind) Stored() bool { return k == File || k == Block || k == Zero }
+
+// An End is one descriptor of a copy, with its owner. Exactly one of File and
+// Conn is not nil, unless Kind is None.
+type End struct {
+	Kind     Kind
+	Flags    int // F_GETFL
+	Raw      syscall.RawConn
+	File     *os.File
+	Conn     net.Conn
+	Dev, Ino uint64 // of a File
+	Size     int64  // of a regular file, when it was inspected
+	// Section says that the source is read at Off and its own position left alone.
+	Section bool
+	Off     int64
+}
+
+// Inspect finds out what v is, an *os.File, *net.TCPConn or *net.UnixConn. ok is
+// false for any other type, for nil, and for a descriptor that is closed.
+func Inspect(calls *sys.Calls, v any) (e End, ok bool) {
+	var err error
+	switch v := v.(type) {
+	case *os.File:
+		if v == nil {
+			return e, false
+		}
+		e.File = v
+		e.Raw, err = v.SyscallConn()
+	case *net.TCPConn:
+		if v == nil {
+			return e, false
+		}
+		e.Conn, e.Kind = v, TCP
+		e.Raw, err = v.SyscallConn()
+	case *net.UnixConn:
+		if v == nil || v.LocalAddr() == nil {
+			return e, false
+		}
+		e.Conn, e.Kind = v, Unix
+		if v.LocalAddr().Network() != "unix" {
+			e.Kind = Message
+		}
+		e.Raw, err = v.SyscallConn()
+	default:
+		return e, false
+	}
+	if err != nil {
+		return End{}, false
+	}
+	err = e.Raw.Control(func(fd uintptr) {
+		e.Flags, err = calls.Flags(int(fd))
+		if err == nil && e.File != nil {
+			err = e.stat(calls, int(fd))
+		}
+	})
+	if err != nil || e.Kind == None {
+		return End{}, false
+	}
+	return e, true
+}
+
+// stat fills in what fstat(2) says of an *os.File.
+func (e *End) stat(calls *sys.Calls, fd int) error {
+	st, err := calls.Fstat(fd)
+	if err != nil {
+		return err
+	}
+	e.Dev, e.Ino, e.Size = st.Dev, st.Ino, st.Size
+	switch st.Mode & syscall.S_IFMT {
+	case syscall.S_IFREG:
+		e.Kind = File
+	case syscall.S_IFBLK:
+		e.Kind = Block
+	case syscall.S_IFIFO:
+		e.Kind = Pipe
+	case syscall.S_IFCHR:
+		e.Kind = device(st.Rdev)
+	case syscall.S_IFSOCK:
+		family, typ, err := calls.Socket(fd)
+		switch {
+		case err != nil:
+			return err
+		case typ != sys.Stream:
+			e.Kind = Message
+		case family == sys.FamilyInet || family == sys.FamilyInet6:
+			e.Kind = TCP
+		case family == sys.FamilyUnix:
+			e.Kind = Unix
+		default:
+			e.Kind = Message
+		}
+	default:
+		e.Kind = Other
+	}
+	return nil
+}
+
+// device tells character devices apart by their numbers, which are fixed by the
+// kernel's Documentation/admin-guide/devices.txt.
+func device(rdev uint64) Kind {
+	major, minor := rdev>>8&0xfff|rdev>>32&^0xfff, rdev&0xff|rdev>>12&^0xff
+	switch {
+	case major == 1 && minor == 3:
+		return Null
+	case major == 1 && minor == 5:
+		return Zero
+	case major == 4, major == 5, major >= 136 && major <= 143:
+		return TTY
+	}
+	return Device
+}
+
+// Known reports whether e is a descriptor at all.
+func (e *End) Known() bool { return e.Kind != None }
+
+// FSType returns the magic number of the filesystem that e is on, 0 if unknown.
+func (e *End) FSType(calls *sys.Calls) (magic int64) {
+	e.Raw.Control(func(fd uintptr) { magic, _ = calls.FSType(int(fd)) })
+	return magic
+}
+
+// Pollable reports whether a call on e that finds it not ready says EAGAIN and
+// the runtime's poller can wait for it.
+func (e *End) Pollable() bool {
+	switch e.Kind {
+	case Pipe, TCP, Unix, TTY:
+		return e.Flags&sys.Nonblock != 0
+	}
+	return false
+}
+
+// Same reports whether a and b are the same file or the same pipe.
+func Same(a, b *End) bool {
+	return a.Kind == b.Kind && (a.Kind == File || a.Kind == Block || a.Kind == Pipe) && a.Ino == b.Ino && a.Dev == b.Dev
+}
+
+// refusals are the answers by which a kernel, a filesystem or a seccomp filter
+// declines a mechanism and not the bytes: nothing was consumed, and read and
+// write may still do.
+func refusal(err error) bool {
+	switch err {
+	case syscall.EINVAL, syscall.ENOSYS, syscall.EOPNOTSUPP, syscall.EPERM, syscall.EACCES,
+		syscall.EBADF, syscall.EXDEV, syscall.ESPIPE, syscall.ENOMEM:
+		return true
+	}
+	return false
+}
+
+// refused says what becomes of the errno of a mechanism that could have come from
+// e. An *os.File is asked again by the buffered copy, whose plain read or write
+// then has the file's own error. A connection forgets an error that it has told
+// once, so only a refusal is handed on.
+func (e *End) refused(err error) bool { return e.File != nil || refusal(err) }
+
+// Fail dresses the error of an operation on e as os or net would have: op is
+// "read" or "write", call is the system call that gave errno.
+func (e *End) Fail(op, call string, err error) error {
+	var errno syscall.Errno
+	if e.Conn != nil {
+		var failed *net.OpError
+		switch {
+		case errors.As(err, &failed): // RawConn's own, named raw-read or raw-write
+			relabelled := *failed
+			relabelled.Op = op
+			return &relabelled
+		case errors.As(err, &errno):
+			err = os.NewSyscallError(call, errno)
+		}
+		addr := e.Conn.LocalAddr()
+		network := ""
+		if addr != nil {
+			network = addr.Network()
+		}
+		return &net.OpError{Op: op, Net: network, Source: addr, Addr: e.Conn.RemoteAddr(), Err: err}
+	}
+	switch {
+	case errors.As(err, &errno):
+		err = os.NewSyscallError(call, errno)
+	case errors.Is(err, os.ErrDeadlineExceeded), errors.Is(err, os.ErrClosed):
+	case e.Raw.Control(func(uintptr) {}) != nil:
+		// What RawConn says of a closed file is not os.ErrClosed (H38).
+		err = os.ErrClosed
+	default:
+		// RawConn cannot wait for a file that the poller does not have and says
+		// so with a new error each time. io.Copy reports the EAGAIN before it.
+		err = os.NewSyscallError(call, syscall.EAGAIN)
+	}
+	return &fs.PathError{Op: op, Path: e.File.Name(), Err: err}
+}

@@ -1,0 +1,239 @@
+package engine
+
+import (
+	"io"
+	"sync"
+	"syscall"
+
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
+)
+
+// MaxChunk is the most that one system call is asked to move, so that deadlines,
+// progress and pacing hold and other users of the file's lock get their turn.
+const MaxChunk = 2 << 20
+
+// probeSize is how much a plain read asks for where splice found nothing. It
+// only has to step over a mark of urgent data or to see an end; what follows is
+// spliced again. Small, so that it costs no cache, and large enough for a message
+// that arrived between the two calls.
+const probeSize = 512
+
+// A Mover moves the bytes of one copy between Src and Dst. It is used by one
+// goroutine at a time. Get one from [NewMover] and give it back with Release.
+//
+// What it took from Src and Dst has not accepted is its residue: either in user
+// memory (Mem) or in the private pipe (InPipe), never in both.
+type Mover struct {
+	Calls    *sys.Calls
+	Pool     *kpipe.Pool
+	Dst, Src End
+	// Syscalls counts the system calls that moved bytes or asked for some.
+	Syscalls int64
+	// NoPipe says that the last Drain got no pipe.
+	NoPipe bool
+
+	pipe   *kpipe.Pipe // borrowed while it has bytes in it
+	inPipe int
+	mem    []byte // residue in user memory
+
+	// What a callback is asked for and what it leaves behind.
+	max    int
+	n      int
+	err    error // the errno of the last call, nil with n == 0 is a zero
+	srcErr error // what the source's RawConn said from within the destination's
+	parked bool
+	end    bool
+	ready  int // of the source, as poll(2) had it
+	out    int
+	at     int64
+	p      []byte
+	op     func(in, out int) (int, error)
+
+	probe [probeSize]byte
+
+	// The callbacks, bound once a Mover: they would be allocated once a call.
+	drainFn, pumpFn, waitFn, readFn, directFn, lookFn func(uintptr) bool
+	lockedFn                                          func(uintptr) bool
+	controlFn                                         func(uintptr)
+	sendfileFn, copyRangeFn, spliceFn                 func(in, out int) (int, error)
+}
+
+var movers = sync.Pool{New: func() any {
+	m := new(Mover)
+	m.drainFn, m.pumpFn, m.waitFn, m.readFn = m.drainReady, m.pumpReady, m.waitReady, m.readReady
+	m.directFn, m.lookFn = m.directReady, func(uintptr) bool { return true }
+	m.lockedFn = func(fd uintptr) bool { m.attempt(int(fd)); return true }
+	m.controlFn = func(fd uintptr) { m.attempt(int(fd)) }
+	m.sendfileFn, m.copyRangeFn, m.spliceFn = m.sendfile, m.copyRange, m.splice
+	return m
+}}
+
+// NewMover returns a Mover for a copy from src to dst.
+func NewMover(calls *sys.Calls, pool *kpipe.Pool) *Mover {
+	m := movers.Get().(*Mover)
+	m.Calls, m.Pool = calls, pool
+	return m
+}
+
+// Release gives m back. A pipe that still holds residue is closed.
+func (m *Mover) Release() {
+	m.Discard()
+	m.Dst, m.Src = End{}, End{}
+	m.Calls, m.Pool, m.mem, m.p, m.op = nil, nil, nil, nil, nil
+	m.err, m.srcErr, m.Syscalls, m.NoPipe = nil, nil, 0, false
+	movers.Put(m)
+}
+
+// Discard drops the residue, together with its pipe: it never reaches another copy.
+func (m *Mover) Discard() {
+	if m.pipe != nil {
+		m.Pool.Discard(m.pipe)
+	}
+	m.pipe, m.inPipe, m.mem = nil, 0, nil
+}
+
+// InPipe returns how many bytes of residue are in the private pipe.
+func (m *Mover) InPipe() int { return m.inPipe }
+
+// Mem returns the residue in user memory. It is valid until the next call.
+func (m *Mover) Mem() []byte { return m.mem }
+
+// TakeMem removes the first n bytes from Mem: they have been written.
+func (m *Mover) TakeMem(n int) { m.mem = m.mem[n:] }
+
+// Hold makes p the residue in user memory: bytes that were read elsewhere.
+func (m *Mover) Hold(p []byte) { m.mem = p }
+
+// Unpipe reads the residue in the private pipe back into fresh memory, where Mem
+// has it from then on. It fails only if the kernel does.
+func (m *Mover) Unpipe() error {
+	if m.inPipe == 0 {
+		return nil
+	}
+	p := make([]byte, m.inPipe)
+	got := 0
+	for got < len(p) {
+		n, err := m.Calls.Read(m.pipe.R, p[got:])
+		if err != nil || n == 0 {
+			m.Discard()
+			m.mem = p[:got]
+			if err == nil {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		}
+		got += n
+	}
+	m.inPipe = 0
+	m.putPipe()
+	m.mem = p
+	return nil
+}
+
+// putPipe gives the empty private pipe back.
+func (m *Mover) putPipe() {
+	if m.pipe != nil {
+		m.Pool.Put(m.pipe)
+		m.pipe = nil
+	}
+}
+
+// Wait waits until the source has something: it returns after a wait, or with
+// bytes in Mem that a plain read found, or with io.EOF. Nothing is held while it
+// waits.
+func (m *Mover) Wait() error {
+	m.parked, m.end, m.err = false, false, nil
+	if err := m.Src.Raw.Read(m.waitFn); err != nil {
+		return m.Src.Fail("read", "read", err)
+	}
+	return m.probed()
+}
+
+// probed says what a plain read of the source came to.
+func (m *Mover) probed() error {
+	switch {
+	case m.err != nil:
+		return m.Src.Fail("read", "read", m.err)
+	case m.end:
+		return io.EOF
+	}
+	return nil
+}
+
+func (m *Mover) waitReady(fd uintptr) bool {
+	if m.parked {
+		return true
+	}
+	m.parked = true
+	return m.probeReady(int(fd))
+}
+
+// probeReady is the plain read that comes before every wait for a source. It
+// returns false if and only if there is nothing but to wait.
+func (m *Mover) probeReady(fd int) bool {
+	m.Syscalls++
+	n, err := m.Calls.Read(fd, m.probe[:])
+	switch {
+	case n > 0:
+		m.mem = m.probe[:n]
+	case err == nil:
+		m.end = true
+	case err == syscall.EAGAIN:
+		return false
+	default:
+		m.err = err
+	}
+	return true
+}
+
+// ReadOnce reads once from a pollable source into p, without waiting. again says
+// that there was nothing: give p back and Wait.
+func (m *Mover) ReadOnce(p []byte) (n int, again bool, err error) {
+	m.p, m.n, m.err = p, 0, nil
+	err = m.Src.Raw.Read(m.readFn)
+	m.p = nil
+	switch {
+	case err != nil:
+		return 0, false, m.Src.Fail("read", "read", err)
+	case m.err == syscall.EAGAIN:
+		return 0, true, nil
+	case m.err != nil:
+		return 0, false, m.Src.Fail("read", "read", m.err)
+	case m.n == 0:
+		return 0, false, io.EOF
+	}
+	return m.n, false, nil
+}
+
+func (m *Mover) readReady(fd uintptr) bool {
+	m.Syscalls++
+	m.n, m.err = m.Calls.Read(int(fd), m.p)
+	return true
+}
+
+// CheckDst reports whether the destination is closed or its write deadline has
+// passed, and if so the error of a write to it.
+func (m *Mover) CheckDst() error {
+	if err := m.Dst.Raw.Write(m.lookFn); err != nil {
+		return m.Dst.Fail("write", "write", err)
+	}
+	return nil
+}
+
+// AtEnd reports whether a stream source is at its end now. It neither waits nor
+// consumes.
+func (m *Mover) AtEnd() bool {
+	end := false
+	m.Src.Raw.Control(func(fd uintptr) {
+		switch {
+		case m.Src.Kind.Socket():
+			end, _ = m.Calls.PeekEnd(int(fd))
+		case m.Src.Kind == Pipe:
+			ready, err := m.Calls.Poll(int(fd))
+			n, err2 := m.Calls.Buffered(int(fd))
+			end = err == nil && err2 == nil && ready&sys.Readable != 0 && n == 0
+		}
+	})
+	return end
+}

@@ -1,0 +1,88 @@
+package engine
+
+import (
+	"io"
+	"syscall"
+)
+
+// Drain moves at most max bytes from the source into an empty private pipe,
+// which it borrows only once there is something to move. On success n bytes are
+// residue, in the pipe or, where only a plain read got anything, in user memory.
+//
+// io.EOF is the source's end. handled == false with a nil error means that splice
+// moved nothing and a plain read has to tell what is.
+func (m *Mover) Drain(max int) (n int, handled bool, err error) {
+	m.max, m.n, m.err, m.end, m.NoPipe = max, 0, nil, false, false
+	m.mem = nil
+	if m.Src.Section {
+		err = m.Src.Raw.Control(func(fd uintptr) { m.drainReady(fd) })
+	} else {
+		err = m.Src.Raw.Read(m.drainFn)
+	}
+	switch {
+	case err != nil:
+		return 0, true, m.Src.Fail("read", "splice", err)
+	case m.n > 0:
+		return m.n, true, nil
+	case len(m.mem) > 0:
+		return len(m.mem), true, nil
+	case m.end:
+		return 0, true, io.EOF
+	case m.err == nil || m.NoPipe || m.Src.refused(m.err):
+		return 0, false, m.err
+	}
+	return 0, true, m.Src.Fail("read", "splice", m.err)
+}
+
+// drainReady borrows the pipe inside the source's lock and gives it back before
+// waiting: an idle stream holds none.
+func (m *Mover) drainReady(fd uintptr) bool {
+	if m.pipe == nil {
+		if m.pipe, m.err = m.Pool.Get(m.Calls); m.err != nil {
+			m.NoPipe = true
+			return true
+		}
+	}
+	m.Syscalls++
+	n, err := m.Calls.Splice(int(fd), m.offset(), m.pipe.W, nil, min(m.max, m.pipe.Size))
+	if n > 0 {
+		m.n, m.inPipe = n, n
+		return true
+	}
+	m.putPipe()
+	switch {
+	case err != nil && err != syscall.EAGAIN:
+		m.err = err
+		return true
+	case !m.Src.Pollable():
+		return true // stored bytes: an end, or a file that does not splice
+	}
+	return m.probeReady(int(fd))
+}
+
+// Pump moves residue from the private pipe to the destination by one splice that
+// moves something; n is what the destination accepted. While it waits it holds
+// nothing but the pipe. With handled == false the residue is still in the pipe and
+// has to be delivered by a plain write.
+func (m *Mover) Pump() (n int, handled bool, err error) {
+	m.n, m.err = 0, nil
+	err = m.Dst.Raw.Write(m.pumpFn)
+	switch {
+	case err != nil:
+		return 0, true, m.Dst.Fail("write", "splice", err)
+	case m.n > 0:
+		if m.inPipe -= m.n; m.inPipe == 0 {
+			m.putPipe()
+		}
+		return m.n, true, nil
+	case m.err == nil || m.Dst.refused(m.err):
+		return 0, false, m.err
+	}
+	return 0, true, m.Dst.Fail("write", "splice", m.err)
+}
+
+func (m *Mover) pumpReady(fd uintptr) bool {
+	m.Syscalls++
+	m.n, m.err = m.Calls.Splice(m.pipe.R, nil, int(fd), nil, m.inPipe)
+	return m.err != syscall.EAGAIN || !m.Dst.Pollable()
+}

@@ -1,0 +1,145 @@
+package sys
+
+import "golang.org/x/sys/unix"
+
+// Supported says that the calls of this package exist on this system.
+const Supported = true
+
+// Splice moves at most n bytes from in to out by splice(2). offIn and offOut are
+// nil for the descriptors' own positions.
+func (s *Calls) Splice(in int, offIn *int64, out int, offOut *int64, n int) (int, error) {
+	return s.do(Call{"splice", in, out, n}, func(n int) (int, error) {
+		m, err := unix.Splice(in, offIn, out, offOut, n, SpliceNonblock)
+		return int(m), err
+	})
+}
+
+// Sendfile moves at most n bytes from the file in to out by sendfile(2). off is
+// nil for the file's own position.
+func (s *Calls) Sendfile(out, in int, off *int64, n int) (int, error) {
+	return s.do(Call{"sendfile", in, out, n}, func(n int) (int, error) {
+		return unix.Sendfile(out, in, off, n)
+	})
+}
+
+// CopyFileRange moves at most n bytes from in to out by copy_file_range(2).
+func (s *Calls) CopyFileRange(in int, offIn *int64, out int, n int) (int, error) {
+	return s.do(Call{"copy_file_range", in, out, n}, func(n int) (int, error) {
+		return unix.CopyFileRange(in, offIn, out, nil, n, 0)
+	})
+}
+
+// Read is read(2).
+func (s *Calls) Read(fd int, p []byte) (int, error) {
+	return s.do(Call{"read", fd, -1, len(p)}, func(n int) (int, error) { return unix.Read(fd, p[:n]) })
+}
+
+// Pread is pread(2).
+func (s *Calls) Pread(fd int, p []byte, off int64) (int, error) {
+	return s.do(Call{"pread64", fd, -1, len(p)}, func(n int) (int, error) { return unix.Pread(fd, p[:n], off) })
+}
+
+// Poll asks poll(2), without waiting, which of Readable and Writable fd is now.
+// An error condition counts as both, so that the next call reports it.
+func (s *Calls) Poll(fd int) (int, error) {
+	return s.do(Call{"poll", fd, -1, 0}, func(int) (int, error) {
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN | unix.POLLOUT | unix.POLLRDHUP}}
+		if _, err := unix.Poll(p, 0); err != nil {
+			return 0, err
+		}
+		ready := 0
+		if p[0].Revents&(unix.POLLIN|unix.POLLHUP|unix.POLLERR|unix.POLLRDHUP|unix.POLLNVAL) != 0 {
+			ready |= Readable
+		}
+		if p[0].Revents&(unix.POLLOUT|unix.POLLERR|unix.POLLNVAL) != 0 {
+			ready |= Writable
+		}
+		return ready, nil
+	})
+}
+
+// Pipe makes a pipe that is nonblocking and close-on-exec from birth (H10).
+func (s *Calls) Pipe() (r, w int, err error) {
+	var p [2]int
+	_, err = s.do(Call{"pipe2", -1, -1, 0}, func(int) (int, error) {
+		return 0, unix.Pipe2(p[:], unix.O_NONBLOCK|unix.O_CLOEXEC)
+	})
+	return p[0], p[1], err
+}
+
+// SetPipeSize asks for a pipe of n bytes by F_SETPIPE_SZ and returns its size.
+func (s *Calls) SetPipeSize(fd, n int) (int, error) {
+	return s.do(Call{"F_SETPIPE_SZ", fd, -1, n}, func(n int) (int, error) {
+		return unix.FcntlInt(uintptr(fd), unix.F_SETPIPE_SZ, n)
+	})
+}
+
+// PipeSize returns the size of a pipe by F_GETPIPE_SZ.
+func (s *Calls) PipeSize(fd int) (int, error) {
+	return s.do(Call{"F_GETPIPE_SZ", fd, -1, 0}, func(int) (int, error) {
+		return unix.FcntlInt(uintptr(fd), unix.F_GETPIPE_SZ, 0)
+	})
+}
+
+// Buffered returns how many bytes can be read from a pipe or socket now, by FIONREAD.
+func (s *Calls) Buffered(fd int) (int, error) {
+	return s.do(Call{"FIONREAD", fd, -1, 0}, func(int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
+}
+
+// Flags returns F_GETFL.
+func (s *Calls) Flags(fd int) (int, error) {
+	return s.do(Call{"F_GETFL", fd, -1, 0}, func(int) (int, error) {
+		return unix.FcntlInt(uintptr(fd), unix.F_GETFL, 0)
+	})
+}
+
+// Fstat is fstat(2).
+func (s *Calls) Fstat(fd int) (Stat, error) {
+	var st unix.Stat_t
+	_, err := s.do(Call{"fstat", fd, -1, 0}, func(int) (int, error) { return 0, unix.Fstat(fd, &st) })
+	return Stat{Mode: st.Mode, Dev: uint64(st.Dev), Ino: st.Ino, Rdev: uint64(st.Rdev), Size: st.Size}, err
+}
+
+// FSType returns the magic number of the filesystem that fd is on, by fstatfs(2).
+func (s *Calls) FSType(fd int) (int64, error) {
+	var st unix.Statfs_t
+	_, err := s.do(Call{"fstatfs", fd, -1, 0}, func(int) (int, error) { return 0, unix.Fstatfs(fd, &st) })
+	return int64(st.Type), err
+}
+
+// Socket returns SO_DOMAIN and SO_TYPE.
+func (s *Calls) Socket(fd int) (family, typ int, err error) {
+	family, err = s.do(Call{"SO_DOMAIN", fd, -1, 0}, func(int) (int, error) {
+		return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_DOMAIN)
+	})
+	if err != nil {
+		return 0, 0, err
+	}
+	typ, err = s.do(Call{"SO_TYPE", fd, -1, 0}, func(int) (int, error) {
+		return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_TYPE)
+	})
+	return family, typ, err
+}
+
+// PeekEnd reports whether the socket's stream is at its end now, by a peek that
+// neither waits nor consumes.
+func (s *Calls) PeekEnd(fd int) (bool, error) {
+	var p [1]byte
+	n, err := s.do(Call{"recv", fd, -1, 1}, func(int) (int, error) {
+		n, _, err := unix.Recvfrom(fd, p[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		return n, err
+	})
+	return n == 0 && err == nil, err
+}
+
+// Seek is lseek(2) relative to the current position.
+func (s *Calls) Seek(fd int, by int64) error {
+	_, err := s.do(Call{"lseek", fd, -1, 0}, func(int) (int, error) {
+		_, err := unix.Seek(fd, by, 1)
+		return 0, err
+	})
+	return err
+}
+
+// Close is close(2); on Linux the descriptor is gone whatever it returns.
+func Close(fd int) { unix.Close(fd) }

@@ -1,0 +1,121 @@
+package ztest
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// settle is how long goroutines and descriptors may take to go after a test:
+// a peer that has been told to stop, a runtime that is still closing a socket.
+const settle = 5 * time.Second
+
+// Main is the body of a TestMain: it runs the tests and ends the process with
+// their code, or with 1 and a list on standard error if descriptors or
+// goroutines are left that were not there before. drain, if not nil, gives back
+// what the library keeps on purpose (pooled pipes), before the count.
+func Main(m *testing.M, drain func()) {
+	before := snapshot()
+	code := m.Run()
+	if drain != nil {
+		drain()
+	}
+	if s := leaked(before, settle); s != "" {
+		fmt.Fprintf(os.Stderr, "leaked by the tests:\n%s", s)
+		if code == 0 {
+			code = 1
+		}
+	}
+	os.Exit(code)
+}
+
+// CheckLeaks fails the test if, at its end, descriptors or goroutines are left
+// that were not there at this call. Cleanups registered later run before the
+// count, so it comes first in a test. Only serial tests may use it: the
+// descriptors of tests that run at the same time would be counted, too.
+// Each drain is called before the count.
+func CheckLeaks(tb testing.TB, drain ...func()) {
+	tb.Helper()
+	before := snapshot()
+	tb.Cleanup(func() {
+		for _, f := range drain {
+			f()
+		}
+		if s := leaked(before, settle); s != "" {
+			tb.Errorf("leaked:\n%s", s)
+		}
+	})
+}
+
+// A state is what is open and what runs. Both are keyed by what does not come
+// twice: a descriptor with its target (which has the inode for pipes and
+// sockets), a goroutine by its number.
+type state struct {
+	fds        map[string]bool
+	goroutines map[string]string // "goroutine 7" to its stack
+}
+
+func snapshot() state {
+	warmPoller()
+	return state{fds: openFDs(), goroutines: goroutines()}
+}
+
+// leaked compares the present with before until nothing is left over or d has
+// passed, and lists what is. There is no garbage collection in between: that
+// would close a forgotten file and hide it.
+func leaked(before state, d time.Duration) string {
+	var report string
+	poll(d, nil, func() bool {
+		report = extra(before, state{fds: openFDs(), goroutines: goroutines()})
+		return report == ""
+	})
+	return report
+}
+
+func extra(before, after state) string {
+	var b strings.Builder
+	for _, fd := range slices.Sorted(maps.Keys(after.fds)) {
+		if !before.fds[fd] {
+			fmt.Fprintf(&b, "descriptor %s\n", fd)
+		}
+	}
+	for _, id := range slices.Sorted(maps.Keys(after.goroutines)) {
+		if _, old := before.goroutines[id]; !old {
+			fmt.Fprintf(&b, "%s\n\n", after.goroutines[id])
+		}
+	}
+	return b.String()
+}
+
+// standing names functions whose goroutines the runtime and the standard
+// library start once and keep.
+var standing = []string{
+	"os/signal.loop",
+	"os/signal.signal_recv",
+	"runtime.ReadTrace",
+	"runtime/pprof.profileWriter",
+	"testing.(*M).startAlarm",
+	"testing.runFuzzing",
+	"internal/fuzz.",
+}
+
+// goroutines lists all goroutines but the calling one and the standing ones.
+func goroutines() map[string]string {
+	all := strings.Split(string(stacks()), "\n\n")
+	m := make(map[string]string, len(all))
+next:
+	for _, g := range all[1:] { // the first is the caller
+		for _, f := range standing {
+			if strings.Contains(g, f) {
+				continue next
+			}
+		}
+		id, _, _ := strings.Cut(g, " [")
+		m[id] = strings.TrimSpace(g)
+	}
+	return m
+}

@@ -1,0 +1,7 @@
+//go:build !386 && !s390x
+
+package ztest
+
+import "syscall"
+
+const sysGetsockopt = syscall.SYS_GETSOCKOPT

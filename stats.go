@@ -1,0 +1,119 @@
+package zerocopy
+
+import (
+	"cmp"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+)
+
+// Stats are the counts of this process since its start.
+type Stats struct {
+	// Copies is how many copies have ended, Active how many are under way.
+	Copies, Active int64
+	// Mechanisms has a row for each mechanism that moved a byte.
+	Mechanisms []MechanismStats
+	// Reasons has a row for each reason and type that kept bytes from the kernel,
+	// most bytes first. A copy is counted here when it ends.
+	Reasons []ReasonStats
+	// Pipes counts the private pipes.
+	Pipes PipeStats
+}
+
+// MechanismStats are the bytes that went by one mechanism; they are counted
+// while a copy runs.
+type MechanismStats struct {
+	Mechanism Mechanism
+	Bytes     int64
+	Calls     int64 // system calls, see Step.Calls
+}
+
+// ReasonStats are the copies and bytes that went Buffered or Delegated for one
+// reason.
+type ReasonStats struct {
+	Reason Reason
+	End    End
+	Type   string
+	Copies int64
+	Bytes  int64
+}
+
+// PipeStats counts the private pipes of the process.
+type PipeStats struct {
+	Open      int64 // open now: borrowed or idle
+	Idle      int64 // open and empty, waiting to be borrowed
+	Created   int64 // made so far
+	Discarded int64 // closed because a copy ended with bytes in them
+}
+
+var counters struct {
+	copies, active atomic.Int64
+	bytes, calls   [mechanisms]atomic.Int64
+
+	mu      sync.RWMutex
+	reasons map[why]*reasonCount // without err
+}
+
+type reasonCount struct{ copies, bytes atomic.Int64 }
+
+// maxReasons bounds the memory that type names take: a program has few types
+// that it copies between, unless it makes them by reflection.
+const maxReasons = 1024
+
+// countReason adds one copy's bytes to those of its reason.
+func countReason(w why, bytes int64) {
+	w.err = nil
+	counters.mu.RLock()
+	r := counters.reasons[w]
+	counters.mu.RUnlock()
+	if r == nil {
+		counters.mu.Lock()
+		if r = counters.reasons[w]; r == nil {
+			if counters.reasons == nil {
+				counters.reasons = make(map[why]*reasonCount)
+			}
+			if len(counters.reasons) >= maxReasons {
+				w.typ = "(other)"
+			}
+			if r = counters.reasons[w]; r == nil {
+				r = new(reasonCount)
+				counters.reasons[w] = r
+			}
+		}
+		counters.mu.Unlock()
+	}
+	r.copies.Add(1)
+	r.bytes.Add(bytes)
+}
+
+// ReadStats returns the counts of this moment. It is safe for concurrent use;
+// counts that change meanwhile may be a few bytes apart.
+func ReadStats() Stats {
+	s := Stats{Copies: counters.copies.Load(), Active: counters.active.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
+	for m := range mechanisms {
+		if n := counters.bytes[m].Load(); n > 0 {
+			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, counters.calls[m].Load()})
+		}
+	}
+	counters.mu.RLock()
+	for w, r := range counters.reasons {
+		s.Reasons = append(s.Reasons, ReasonStats{w.reason, w.end, w.typ, r.copies.Load(), r.bytes.Load()})
+	}
+	counters.mu.RUnlock()
+	slices.SortFunc(s.Reasons, func(a, b ReasonStats) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Type, b.Type))
+	})
+	return s
+}
+
+// Bytes returns how many bytes went by mechanism m.
+func (s Stats) Bytes(m Mechanism) int64 {
+	for _, row := range s.Mechanisms {
+		if row.Mechanism == m {
+			return row.Bytes
+		}
+	}
+	return 0
+}

@@ -1,0 +1,355 @@
+package zerocopy
+
+import (
+	"context"
+	"io"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
+)
+
+// A transfer is one copy under way, on one goroutine.
+type transfer struct {
+	c      *Copier
+	follow bool // c was the default: a later default's Disable counts, too
+	watch  *watch
+	buffer bufferSource
+
+	from chain
+	to   sink
+	m    *engine.Mover // nil unless the pipeline runs
+
+	written int64
+	steps   []Step
+	started time.Time // zero unless there is a Report
+
+	// Of the current part of the source:
+	ways     ways
+	next     int // index into ways.try
+	off      MechanismSet
+	zeros    int  // how often the kernel moved nothing and gave no reason
+	plainly  bool // a plain read has to tell why
+	checked  bool // the destination takes bytes, as far as can be told before
+	consumed bool // the current way has moved bytes
+	clone    int  // how much to ask copy_file_range for
+}
+
+var transfers = sync.Pool{New: func() any { return new(transfer) }}
+
+func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
+	t := transfers.Get().(*transfer)
+	t.c, t.follow = c, c == Default()
+	t.buffer.pool, t.buffer.fixed = c.BufferPool, buf
+	if ctx != nil && ctx.Done() != nil {
+		t.watch = &watch{ctx: ctx}
+	}
+	if c.Report != nil {
+		t.started = time.Now()
+	}
+	return t
+}
+
+// release gives back all that t has borrowed. It runs also when a Reader or a
+// Writer panics.
+func (t *transfer) release() {
+	t.endPipeline()
+	t.watch.end()
+	t.buffer.put()
+	t.from.reset()
+	t.to.reset()
+	clear(t.steps)
+	*t = transfer{from: t.from, to: t.to, steps: t.steps[:0]}
+	transfers.Put(t)
+}
+
+// endPipeline gives back the Mover and with it whatever pipe it has.
+func (t *transfer) endPipeline() {
+	if t.m != nil {
+		t.m.Release()
+		t.m = nil
+	}
+}
+
+// copy runs the copy and accounts for it.
+func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
+	err := t.watch.begin(dst, src)
+	if err == nil {
+		err = t.run(dst, src)
+	}
+	for i := range t.steps {
+		if s := &t.steps[i]; s.Reason != ReasonNone {
+			countReason(why{s.Reason, s.End, s.Type, nil}, s.Bytes)
+		}
+	}
+	if report := t.c.Report; report != nil {
+		report(Report{
+			Dst: typeName(dst), Src: typeName(src), Written: t.written,
+			Steps: slices.Clone(t.steps), Elapsed: time.Since(t.started), Err: err,
+		})
+	}
+	return t.written, err
+}
+
+// run copies from src to dst. It is entered again for a Reader inside another.
+func (t *transfer) run(dst io.Writer, src io.Reader) error {
+	if !sys.Supported {
+		return t.plain(dst, src)
+	}
+	t.detect(dst, src)
+	if t.to.why.reason == ReasonAccess && t.from.known() {
+		if done, err := t.deadDestination(dst); done {
+			return err
+		}
+	}
+	if !t.to.known() || len(t.to.buffers) == 0 || !t.from.known() && t.writesItself(src) {
+		return t.between(dst, src)
+	}
+
+	buffers := slices.Clone(t.to.buffers)
+	for _, b := range buffers {
+		if ended, err := t.fill(b, src); ended || err != nil {
+			return err
+		}
+	}
+	dst = buffers[len(buffers)-1].wr
+	t.detect(dst, src) // src has moved on
+	err := t.between(dst, src)
+	for _, b := range buffers {
+		*b.sticky = err
+	}
+	return err
+}
+
+func (t *transfer) detect(dst io.Writer, src io.Reader) {
+	t.to.reset()
+	t.from.reset()
+	t.c.detectWriter(&t.to, dst)
+	t.c.detectReader(&t.from, src)
+}
+
+// between copies by the pipeline where something is known of the source, and
+// plainly where it is not or an unknown destination does the copy itself.
+func (t *transfer) between(dst io.Writer, src io.Reader) error {
+	if !t.from.known() {
+		return t.plain(dst, src)
+	}
+	if !t.to.known() {
+		if _, ok := t.readsItself(dst); ok {
+			return t.plain(dst, src)
+		}
+		t.to = sink{buffers: t.to.buffers[:0], layers: t.to.layers[:0], leaf: dst, why: t.to.why}
+	}
+	return t.pipeline()
+}
+
+// deadDestination tells of an *os.File or connection that cannot even be asked
+// what it is: closed, or a nil pointer. Nothing is taken from a source that has
+// something to give.
+func (t *transfer) deadDestination(dst io.Writer) (done bool, err error) {
+	if _, err = dst.Write(nil); err == nil {
+		return false, nil
+	}
+	if !t.from.end.Known() {
+		return false, nil
+	}
+	t.m = engine.NewMover(t.c.calls, t.c.pipes())
+	t.m.Src = t.from.end
+	defer t.endPipeline()
+	if t.atEnd() {
+		err = nil
+	}
+	return true, err
+}
+
+// fill does what bufio.Writer.ReadFrom does before the stream can go past b: what
+// fits stays in b's buffer. It returns with ended == false when b is empty and the
+// rest may go direct.
+func (t *transfer) fill(b sinkBuffer, src io.Reader) (ended bool, err error) {
+	const maxConsecutiveEmptyReads = 100 // as bufio has it
+	if *b.sticky != nil {
+		return true, *b.sticky
+	}
+	if !b.mustFill(src) {
+		return false, nil
+	}
+	for filled := false; ; filled = true {
+		if b.w.Available() == 0 {
+			if err := b.w.Flush(); err != nil {
+				return true, err
+			}
+		}
+		if filled && b.w.Buffered() == 0 {
+			return false, nil
+		}
+		p := b.w.AvailableBuffer()
+		p = p[:cap(p)]
+		var n int
+		for empty := 0; n == 0 && err == nil; empty++ {
+			if empty == maxConsecutiveEmptyReads {
+				return true, io.ErrNoProgress
+			}
+			n, err = src.Read(p)
+		}
+		if n > 0 {
+			b.w.Write(p[0:n:cap(p)])
+			t.written += int64(n)
+			t.add(Buffered, "", int64(n), 0, why{reason: ReasonPrefix, end: DestinationEnd, typ: "*bufio.Writer"})
+		}
+		if err == io.EOF {
+			if b.w.Available() == 0 {
+				err = b.w.Flush()
+			} else {
+				err = nil
+			}
+			return true, err
+		}
+		if err != nil {
+			return true, err
+		}
+	}
+}
+
+// mustFill reports whether io.Copy from src would read into b's buffer first.
+func (b sinkBuffer) mustFill(src io.Reader) bool {
+	_, direct := b.wr.(io.ReaderFrom)
+	return b.w.Buffered() > 0 || !direct || startsInMemory(src)
+}
+
+// startsInMemory reports whether io.Copy writes to a bufio.Writer, before it
+// calls its ReadFrom, bytes that may stay in its buffer.
+func startsInMemory(src io.Reader) bool {
+	switch s := src.(type) {
+	case *Reader:
+		return s != nil && startsInMemory(s.r)
+	default:
+		b, _ := peekBuffer(src)
+		return b || stdtypes.IsMultiReader(src)
+	}
+}
+
+// add counts n bytes that went one way. Bytes that go the same way for the same
+// reason make one step.
+func (t *transfer) add(m Mechanism, route string, n, calls int64, w why) {
+	counters.bytes[m].Add(n)
+	counters.calls[m].Add(calls)
+	for i := len(t.steps) - 1; i >= 0; i-- {
+		if s := &t.steps[i]; s.Mechanism == m && s.Route == route && s.Reason == w.reason && s.End == w.end && s.Type == w.typ && s.Err == w.err {
+			s.Bytes += n
+			s.Calls += calls
+			return
+		}
+	}
+	t.steps = append(t.steps, Step{Mechanism: m, Route: route, Bytes: n, Calls: calls, Reason: w.reason, End: w.end, Type: w.typ, Err: w.err})
+}
+
+// disabled returns what is off now.
+func (t *transfer) disabled() MechanismSet {
+	off := t.c.disabled()
+	if t.follow {
+		off |= Default().Disable
+	}
+	return off
+}
+
+// pipes returns where private pipes come from.
+func (c *Copier) pipes() *kpipe.Pool {
+	if c.pool != nil {
+		return c.pool
+	}
+	return &kpipe.Shared
+}
+
+// A watch ends a copy when its context is done. A nil watch never does.
+type watch struct {
+	ctx  context.Context
+	stop func() bool
+	done chan struct{} // closed when fire has run
+
+	mu       sync.Mutex
+	fired    bool
+	dst, src any
+}
+
+// begin starts the watch over a copy whose ends are, until more is known, dst and
+// src as they were passed.
+func (w *watch) begin(dst, src any) error {
+	if w == nil {
+		return nil
+	}
+	if w.ctx.Err() != nil {
+		return context.Cause(w.ctx)
+	}
+	w.dst, w.src, w.done = dst, src, make(chan struct{})
+	w.stop = context.AfterFunc(w.ctx, w.fire)
+	return nil
+}
+
+// over names the ends that have the deadlines. They can change with the parts of
+// a source.
+func (w *watch) over(dst, src any) {
+	if w == nil {
+		return
+	}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.dst, w.src = dst, src
+	if w.fired {
+		w.expire()
+	}
+}
+
+func (w *watch) fire() {
+	defer close(w.done)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.fired = true
+	w.expire()
+}
+
+func (w *watch) expire() {
+	if src, ok := w.src.(interface{ SetReadDeadline(time.Time) error }); ok {
+		src.SetReadDeadline(aLongTimeAgo)
+	}
+	if dst, ok := w.dst.(interface{ SetWriteDeadline(time.Time) error }); ok {
+		dst.SetWriteDeadline(aLongTimeAgo)
+	}
+}
+
+// end ends the watch. No deadline is set after it.
+func (w *watch) end() {
+	if w != nil && w.stop != nil && !w.stop() {
+		<-w.done
+	}
+}
+
+// err returns the cause once the context is done.
+func (w *watch) err() error {
+	if w == nil || w.ctx.Err() == nil {
+		return nil
+	}
+	return context.Cause(w.ctx)
+}
+
+// instead returns the cause in the place of the timeout that it made of err.
+func (w *watch) instead(err error) error {
+	if err == nil || w == nil || w.ctx.Err() == nil || !isTimeout(err) {
+		return err
+	}
+	return context.Cause(w.ctx)
+}
+
+// canEnd reports whether a cancellation can end a call on dst or src that the
+// watch cannot look into.
+func (w *watch) canEnd(dst, src any) bool {
+	if w == nil {
+		return true
+	}
+	_, r := src.(interface{ SetReadDeadline(time.Time) error })
+	_, d := dst.(interface{ SetWriteDeadline(time.Time) error })
+	return r || d
+}
