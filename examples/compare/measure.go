@@ -286,16 +286,21 @@ func rounds(st stage, r *row, fixed int, deadline time.Time, pr *progress) (err 
 		if err == nil {
 			r.IOCopy.add(got[ioCopy], r.Bytes)
 			r.Copy.add(got[ours], r.Bytes)
-			r.Rounds++
-			pr.status(fmt.Sprintf("round %d, %d MiB: %.3f and %.3f CPU-s/GB", r.Rounds, r.Bytes>>20,
+			pr.status(fmt.Sprintf("round %d, %d MiB: %.3f and %.3f CPU-s/GB", i+1, r.Bytes>>20,
 				r.IOCopy.cpu[i], r.Copy.cpu[i]))
 		}
 	}
+	r.finish()
+	return err
+}
+
+// finish works out the figures of r from its measurements.
+func (r *row) finish() {
+	r.Rounds = len(r.IOCopy.cpu)
 	r.IOCopy.sum()
 	r.Copy.sum()
 	r.CPURatio = ratio(r.Copy.CPU.Median, r.IOCopy.CPU.Median)
 	r.SpeedRatio = ratio(r.Copy.GBps.Median, r.IOCopy.GBps.Median)
 	r.CPUVerdict = judge(r.IOCopy.cpu, r.Copy.cpu, leastCPU)
 	r.SpeedVerdict = judge(r.IOCopy.wall, r.Copy.wall, leastSpeed)
-	return err
 }

@@ -69,14 +69,17 @@ func (s spread) text() string {
 	return fmt.Sprintf("%.3f ±%2.0f%%", s.Median, 100*s.plusMinus())
 }
 
-// String describes the machine on one line.
+// String describes the machine on one line, without what is not known.
 func (m machine) String() string {
-	s := fmt.Sprintf("%s, %d cores, Linux %s, %s %s, files on %s, %s, load %s",
-		m.CPU, m.Cores, m.Kernel, m.Go, m.System, m.Files, m.Date, m.Load)
-	if m.Switch != "" {
-		s += ", ZEROCOPY=" + m.Switch
+	parts := []string{fmt.Sprintf("%s, %d cores", m.CPU, m.Cores)}
+	for _, p := range [][2]string{
+		{"Linux ", m.Kernel}, {"", m.Go}, {"", m.System}, {"files on ", m.Files}, {"", m.Date}, {"load ", m.Load}, {"ZEROCOPY=", m.Switch},
+	} {
+		if p[1] != "" {
+			parts = append(parts, p[0]+p[1])
+		}
 	}
-	return s
+	return strings.Join(parts, ", ")
 }
 
 // summary counts the rows.

@@ -149,7 +149,7 @@ func TestCloseEndsEveryPeer(t *testing.T) {
 		d := NewDest(t, k)
 		d.Stall()
 		d.Close()
-		if d.Finish(); d.Received() != 0 {
+		if d.Received() != 0 {
 			t.Errorf("%s: received %d", k, d.Received())
 		}
 	}
