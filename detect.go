@@ -159,7 +159,7 @@ func (ch *chain) unknown(r io.Reader, reason Reason) {
 	} else {
 		ch.leaf = r
 	}
-	ch.why = why{reason: reason, end: SourceEnd, typ: typeName(r)}
+	ch.why = becauseOf(reason, SourceEnd, r)
 }
 
 // sectionRange follows nested sections to what they are sections of; off is where
@@ -279,8 +279,11 @@ type sink struct {
 	buffers []sinkBuffer // bufio.Writers, outside of every opt-in
 	layers  []*InnerWriter
 	leaf    io.Writer
-	end     engine.End // Kind is None unless leaf is a descriptor
-	why     why
+	// standard says that leaf is of a type that can be a descriptor; end is that
+	// once it was inspected, and its Kind None if it cannot be told.
+	standard bool
+	end      engine.End
+	why      why
 }
 
 // A sinkBuffer is a bufio.Writer, what it writes to, and its sticky error.
@@ -310,14 +313,16 @@ func (c *Copier) detectWriter(s *sink, w io.Writer) {
 		w = inner
 	}
 	s.leaf = w
-	if reason == ReasonNone { // one of the types that Inspect knows
-		var ok bool
-		if s.end, ok = engine.Inspect(c.calls, w); ok {
-			return
-		}
-		reason = ReasonAccess
+	s.standard = reason == ReasonNone
+	s.why = becauseOf(reason, DestinationEnd, w)
+}
+
+// inspectWriter asks the descriptor under s what it is.
+func (c *Copier) inspectWriter(s *sink) {
+	var ok bool
+	if s.end, ok = engine.Inspect(c.calls, s.leaf); !ok {
+		s.why.reason = ReasonAccess
 	}
-	s.why = why{reason: reason, end: DestinationEnd, typ: typeName(w)}
 }
 
 // writerLayer looks into w and adds what it is to s.

@@ -5,8 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math/bits"
-	"slices"
+	"reflect"
 	"strconv"
 	"strings"
 	"syscall"
@@ -15,207 +14,6 @@ import (
 	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
-
-// A Mechanism is a way of moving bytes from a source to a destination.
-// Which mechanism a copy takes is not part of the API's promise: it may change
-// with the kernel and with the release. Its name is.
-type Mechanism uint8
-
-// The mechanisms. The names are those of the system calls, see their man pages.
-const (
-	// Buffered is read and write through a buffer in user memory. It is always
-	// available and cannot be disabled.
-	Buffered Mechanism = iota
-	// Delegated is the source's own WriteTo or the destination's own ReadFrom:
-	// the bytes are known, their route is not.
-	Delegated
-	// Sendfile is sendfile(2), from a file to a socket.
-	Sendfile
-	// Splice is splice(2), with or without a private pipe between the ends.
-	Splice
-	// Tee is tee(2), from one pipe to another without consuming.
-	Tee
-	// CopyFileRange is copy_file_range(2), from a file to a file.
-	CopyFileRange
-	// Vmsplice is vmsplice(2), user pages lent to a pipe.
-	Vmsplice
-	// MsgZerocopy is send(2) with MSG_ZEROCOPY, user pages lent to a socket.
-	MsgZerocopy
-
-	mechanisms // how many there are
-)
-
-var mechanismNames = [mechanisms]string{
-	"buffered", "delegated", "sendfile", "splice", "tee", "copy_file_range", "vmsplice", "msg_zerocopy",
-}
-
-// String returns the mechanism's name as ZEROCOPY in the environment and
-// [Mechanism.UnmarshalText] take it.
-func (m Mechanism) String() string {
-	if m < mechanisms {
-		return mechanismNames[m]
-	}
-	return "Mechanism(" + strconv.Itoa(int(m)) + ")"
-}
-
-// MarshalText implements [encoding.TextMarshaler]. It never fails.
-func (m Mechanism) MarshalText() ([]byte, error) { return []byte(m.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes the names that
-// [Mechanism.String] returns and refuses any other.
-func (m *Mechanism) UnmarshalText(text []byte) error {
-	for i, name := range mechanismNames {
-		if name == string(text) {
-			*m = Mechanism(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("zerocopy: unknown mechanism %q (known: %s)", text, strings.Join(mechanismNames[:], ", "))
-}
-
-// A MechanismSet is a set of mechanisms, the zero value is the empty one.
-type MechanismSet uint16
-
-// AllMechanisms holds every mechanism that can be switched off: all but Buffered.
-const AllMechanisms MechanismSet = 1<<mechanisms - 1 - 1<<Buffered
-
-// Mechanisms returns the set of ms.
-func Mechanisms(ms ...Mechanism) MechanismSet {
-	var s MechanismSet
-	for _, m := range ms {
-		s |= 1 << m
-	}
-	return s
-}
-
-// Has reports whether m is in s.
-func (s MechanismSet) Has(m Mechanism) bool { return s&(1<<m) != 0 }
-
-// String returns the names in the set, separated by commas.
-func (s MechanismSet) String() string {
-	names := make([]string, 0, bits.OnesCount16(uint16(s)))
-	for m := Mechanism(0); m < mechanisms; m++ {
-		if s.Has(m) {
-			names = append(names, m.String())
-		}
-	}
-	return strings.Join(names, ",")
-}
-
-// A Reason says why a step is [Buffered] or [Delegated] and not done by the
-// kernel alone. It is a small closed enumeration, fit to be a metric's label.
-type Reason uint8
-
-// The reasons. Where a type stood in the way, [Step.Type] names it.
-const (
-	// ReasonNone: the step is not in want of a reason.
-	ReasonNone Reason = iota
-	// ReasonNotDescriptor: an end is of a type that is not known to be a
-	// descriptor or a transparent wrapper of one. A type of your own that passes
-	// bytes through unchanged can say so: see ReaderUnwrapper, WriterUnwrapper.
-	ReasonNotDescriptor
-	// ReasonOwnMethod: an end of an unknown type brings its own WriteTo or
-	// ReadFrom, which was called in io.Copy's order.
-	ReasonOwnMethod
-	// ReasonPrefix: these bytes were in user memory before the copy began, in a
-	// bufio.Reader or a wrapper's buffer, or had to go into a bufio.Writer's.
-	ReasonPrefix
-	// ReasonSmall: the file is so small that read and write cost less.
-	ReasonSmall
-	// ReasonPages: pages of a file are lent to a pipe only with Copier.Pages
-	// set to Share, because later changes of the file would be seen through it.
-	ReasonPages
-	// ReasonStable: Copier.Pages is Stable, so no page goes by reference.
-	ReasonStable
-	// ReasonDisabled: the mechanism is switched off, by Copier.Disable or by
-	// ZEROCOPY in the environment.
-	ReasonDisabled
-	// ReasonAppend: splice and copy_file_range refuse a destination that is
-	// open with O_APPEND.
-	ReasonAppend
-	// ReasonBlocking: the descriptor is in blocking mode (O_NONBLOCK is clear),
-	// so a call on it could neither be interrupted by Close nor by a deadline.
-	ReasonBlocking
-	// ReasonMessages: a datagram or seqpacket socket, whose message boundaries
-	// splice would not keep.
-	ReasonMessages
-	// ReasonDevice: a character device, which may block or not splice at all.
-	ReasonDevice
-	// ReasonSame: the same file or the same pipe is at both ends.
-	ReasonSame
-	// ReasonAccess: an end is closed, a directory, or not open for this
-	// direction. The error of the copy says which.
-	ReasonAccess
-	// ReasonNoPipe: no pipe was to be had (descriptors, or the user's share of
-	// pipe memory, see pipe(7)).
-	ReasonNoPipe
-	// ReasonRefused: the kernel refused; [Step.Err] is its answer.
-	ReasonRefused
-	// ReasonCheck: the kernel moved nothing where a plain read found bytes, at
-	// the mark of urgent data for instance.
-	ReasonCheck
-	// ReasonNested: the wrapper's own method or a pending error comes first, so
-	// the wrapper was read as any other Reader.
-	ReasonNested
-	// ReasonLayout: the inside of a standard type is not as it was verified to
-	// be for the supported Go releases.
-	ReasonLayout
-	// ReasonPlatform: not Linux.
-	ReasonPlatform
-
-	reasons // how many there are
-)
-
-var reasonNames = [reasons]string{
-	"", "not-descriptor", "own-method", "prefix", "small", "file-pages", "stable", "disabled", "append", "blocking",
-	"messages", "device", "same-file", "access", "no-pipe", "refused", "check", "nested", "layout", "platform",
-}
-
-var reasonTexts = [reasons]string{
-	ReasonNone:          "",
-	ReasonNotDescriptor: "is not a descriptor",
-	ReasonOwnMethod:     "brings its own method",
-	ReasonPrefix:        "already in user memory",
-	ReasonSmall:         "is too small for a system call of its own to pay",
-	ReasonPages:         "has pages that would be lent to a pipe (Pages: Share allows it)",
-	ReasonStable:        "has pages that Pages: Stable does not send by reference",
-	ReasonDisabled:      "could be moved by a mechanism that is switched off",
-	ReasonAppend:        "is open with O_APPEND",
-	ReasonBlocking:      "is in blocking mode",
-	ReasonMessages:      "is a socket with message boundaries",
-	ReasonDevice:        "is a character device",
-	ReasonSame:          "is the same file or pipe as the other end",
-	ReasonAccess:        "is closed, or not open for this direction",
-	ReasonNoPipe:        "would need a pipe and none was to be had",
-	ReasonRefused:       "could be moved by a call that the kernel refused",
-	ReasonCheck:         "had bytes that only a plain read sees",
-	ReasonNested:        "is read through its own methods",
-	ReasonLayout:        "has a layout that is not verified for this Go release",
-	ReasonPlatform:      "is on a system without these calls",
-}
-
-// String returns the reason's short name, for logs and labels; "" for ReasonNone.
-func (r Reason) String() string {
-	if r < reasons {
-		return reasonNames[r]
-	}
-	return "Reason(" + strconv.Itoa(int(r)) + ")"
-}
-
-// MarshalText implements [encoding.TextMarshaler]. It never fails.
-func (r Reason) MarshalText() ([]byte, error) { return []byte(r.String()), nil }
-
-// UnmarshalText implements [encoding.TextUnmarshaler]. It takes the names that
-// [Reason.String] returns and refuses any other.
-func (r *Reason) UnmarshalText(text []byte) error {
-	for i, name := range reasonNames {
-		if name == string(text) {
-			*r = Reason(i)
-			return nil
-		}
-	}
-	return fmt.Errorf("zerocopy: unknown reason %q", text)
-}
 
 // An End says which end of a copy a Step's Type stands at.
 type End uint8
@@ -255,12 +53,40 @@ type Step struct {
 	Err error `json:"-"`
 }
 
-// why is the part of a step that all its bytes have in common.
+// why is the reason of a step, with the type that stood in the way.
 type why struct {
 	reason Reason
 	end    End
-	typ    string
+	typ    reflect.Type
 	err    error
+}
+
+// becauseOf returns the why whose type is v's.
+func becauseOf(reason Reason, end End, v any) why {
+	return why{reason: reason, end: end, typ: reflect.TypeOf(v)}
+}
+
+// A step is a Step in the making, without its strings.
+type step struct {
+	mechanism    Mechanism
+	route        string
+	bytes, calls int64
+	why          why
+}
+
+// public returns the steps as the caller sees them.
+func public(steps []step) []Step {
+	out := make([]Step, len(steps))
+	for i, s := range steps {
+		out[i] = Step{
+			Mechanism: s.mechanism, Route: s.route, Bytes: s.bytes, Calls: s.calls,
+			Reason: s.why.reason, End: s.why.end, Err: s.why.err,
+		}
+		if s.why.typ != nil {
+			out[i].Type = s.why.typ.String()
+		}
+	}
+	return out
 }
 
 // String returns the step in words, such as "splice tcp→pipe→tcp" or
@@ -378,7 +204,7 @@ func (c *Copier) Explain(dst io.Writer, src io.Reader) Plan {
 	t := newTransfer(c, nil, nil)
 	defer t.release()
 	t.plan(dst, src)
-	return Plan{slices.Clone(t.steps)}
+	return Plan{public(t.steps)}
 }
 
 // plan adds the steps that run would take, by the same decisions.
@@ -392,10 +218,10 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 		t.planPlain(dst, src)
 		return
 	}
-	if t.to.known() {
+	if t.to.standard {
 		for _, b := range t.to.buffers {
 			if b.mustFill(src) {
-				t.step(Buffered, "", int64(b.w.Available()), why{reason: ReasonPrefix, end: DestinationEnd, typ: "*bufio.Writer"})
+				t.foresee(Buffered, "", int64(b.w.Available()), becauseOf(ReasonPrefix, DestinationEnd, (*bufio.Writer)(nil)))
 			}
 		}
 	} else if _, ok := t.readsItself(dst); ok {
@@ -419,7 +245,7 @@ func (t *transfer) planChain(depth int) {
 		l := &ch.layers[i]
 		room = min(room, l.room())
 		if n := min(room, int64(len(l.buffered()))); n > 0 && i >= depth {
-			t.step(Buffered, "", n, why{reason: ReasonPrefix, end: SourceEnd, typ: l.name()})
+			t.foresee(Buffered, "", n, l.prefix())
 			room -= n
 		}
 	}
@@ -432,9 +258,9 @@ func (t *transfer) planChain(depth int) {
 		bytes = min(room, ch.end.Size)
 	}
 	if first := w.try[0]; first != wayBuffered {
-		t.step(wayMechanism[first], first.route(&t.to.end, &ch.end), bytes, why{})
+		t.foresee(wayMechanism[first], first.route(&t.to.end, &ch.end), bytes, why{})
 	} else {
-		t.step(Buffered, "", bytes, w.why)
+		t.foresee(Buffered, "", bytes, w.why)
 	}
 	for i := ch.around(len(ch.layers)); i >= depth && i >= 0; i = ch.around(i) {
 		for _, part := range (*ch.layers[i].parts)[1:] {
@@ -449,18 +275,18 @@ func (t *transfer) planChain(depth int) {
 // planPlain adds the steps of a plain copy.
 func (t *transfer) planPlain(dst io.Writer, src io.Reader) {
 	if b, ok := src.(*bufio.Reader); ok && b != nil && b.Buffered() > 0 {
-		t.step(Buffered, "", int64(b.Buffered()), why{reason: ReasonPrefix, end: SourceEnd, typ: typeName(b)})
+		t.foresee(Buffered, "", int64(b.Buffered()), becauseOf(ReasonPrefix, SourceEnd, b))
 	}
 	if t.writesItself(src) {
-		t.step(Delegated, "", -1, why{reason: ReasonOwnMethod, end: SourceEnd, typ: typeName(src)})
+		t.foresee(Delegated, "", -1, becauseOf(ReasonOwnMethod, SourceEnd, src))
 	} else if _, ok := t.readsItself(dst); ok {
-		t.step(Delegated, "", -1, why{reason: ReasonOwnMethod, end: DestinationEnd, typ: typeName(dst)})
+		t.foresee(Delegated, "", -1, becauseOf(ReasonOwnMethod, DestinationEnd, dst))
 	} else {
-		t.step(Buffered, "", -1, t.unknown(dst, src))
+		t.foresee(Buffered, "", -1, t.unknown(dst, src))
 	}
 }
 
-// step adds one step to a plan.
-func (t *transfer) step(m Mechanism, route string, n int64, w why) {
-	t.steps = append(t.steps, Step{Mechanism: m, Route: route, Bytes: n, Reason: w.reason, End: w.end, Type: w.typ, Err: w.err})
+// foresee adds one step to a plan.
+func (t *transfer) foresee(m Mechanism, route string, n int64, w why) {
+	t.steps = append(t.steps, step{mechanism: m, route: route, bytes: n, why: w})
 }

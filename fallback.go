@@ -75,17 +75,17 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 		if d, ok := enter(src, dst); ok {
 			defer d.leave()
 			n, err := src.(io.WriterTo).WriteTo(dst)
-			return t.delegated(n, err, why{reason: ReasonOwnMethod, end: SourceEnd, typ: typeName(src)})
+			return t.delegated(n, err, becauseOf(ReasonOwnMethod, SourceEnd, src))
 		}
-		w = why{reason: ReasonNested, end: SourceEnd, typ: typeName(src)}
+		w = becauseOf(ReasonNested, SourceEnd, src)
 	}
 	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd(dst, src) {
 		if d, ok := enter(dst, src); ok {
 			defer d.leave()
 			n, err := rf.ReadFrom(t.bare(src))
-			return t.delegated(n, err, why{reason: ReasonOwnMethod, end: DestinationEnd, typ: typeName(dst)})
+			return t.delegated(n, err, becauseOf(ReasonOwnMethod, DestinationEnd, dst))
 		}
-		w = why{reason: ReasonNested, end: DestinationEnd, typ: typeName(dst)}
+		w = becauseOf(ReasonNested, DestinationEnd, dst)
 	}
 	return t.loop(dst, src, w)
 }
@@ -178,7 +178,7 @@ func (t *transfer) peel(dst io.Writer, src io.Reader) (done bool, err error) {
 func (t *transfer) peelBuffer(dst io.Writer, b *bufio.Reader) (done bool, err error) {
 	rd, pending, ok := stdtypes.BufioReader(b)
 	if !ok || pending != nil {
-		return true, t.loop(dst, b, why{reason: ReasonNested, end: SourceEnd, typ: typeName(b)})
+		return true, t.loop(dst, b, becauseOf(ReasonNested, SourceEnd, b))
 	}
 	_, writes := rd.(io.WriterTo)
 	_, reads := dst.(io.ReaderFrom)
@@ -193,7 +193,7 @@ func (t *transfer) peelBuffer(dst io.Writer, b *bufio.Reader) (done bool, err er
 		}
 		b.Discard(n)
 		t.written += int64(n)
-		t.add(Buffered, "", int64(n), 0, why{reason: ReasonPrefix, end: SourceEnd, typ: typeName(b)})
+		t.add(Buffered, "", int64(n), 0, becauseOf(ReasonPrefix, SourceEnd, b))
 		if err == nil && n < len(prefix) {
 			err = io.ErrShortWrite
 		}

@@ -209,7 +209,7 @@ func (t *transfer) turn(room int64) error {
 	w := t.ways.why
 	if t.plainly {
 		t.plainly = false
-		w = why{reason: ReasonCheck, end: SourceEnd, typ: typeName(t.from.leaf)}
+		w = becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
 	}
 	return t.buffered(n, w)
 }
@@ -307,7 +307,7 @@ func (t *transfer) check() why {
 	if t.zeros++; t.zeros > 1 {
 		t.plainly = true
 	}
-	return why{reason: ReasonCheck, end: SourceEnd, typ: typeName(t.from.leaf)}
+	return becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
 }
 
 // maxZeros is how often in a row a mechanism may move nothing, with a plain read
@@ -329,7 +329,8 @@ func (t *transfer) refused(err error) error {
 	}
 	t.next++
 	t.zeros, t.consumed = 0, false
-	t.ways.why = why{reason: ReasonRefused, end: SourceEnd, typ: typeName(t.from.leaf), err: err}
+	t.ways.why = becauseOf(ReasonRefused, SourceEnd, t.from.leaf)
+	t.ways.why.err = err
 	if t.m.NoPipe {
 		t.ways.why.reason = ReasonNoPipe
 	}
@@ -379,14 +380,15 @@ func (t *transfer) buffered(max int, w why) error {
 func (t *transfer) prefix(at int, room int64) error {
 	l := &t.from.layers[at]
 	p := l.buffered()[:room]
-	return t.write(at, p, why{reason: ReasonPrefix, end: SourceEnd, typ: l.name()}, nil)
+	return t.write(at, p, l.prefix(), nil)
 }
 
-func (l *layer) name() string {
+// prefix is the reason of bytes that the layer had buffered.
+func (l *layer) prefix() why {
 	if l.buffer != nil {
-		return "*bufio.Reader"
+		return becauseOf(ReasonPrefix, SourceEnd, l.buffer)
 	}
-	return typeName(l.opt.Self)
+	return becauseOf(ReasonPrefix, SourceEnd, l.opt.Self)
 }
 
 // deliver writes the residue in user memory.

@@ -1,6 +1,8 @@
 package zerocopy
 
 import (
+	"reflect"
+
 	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/probe"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
@@ -44,9 +46,9 @@ func (c *Copier) choose(to *sink, from *chain, room int64, off MechanismSet) way
 	}
 	switch w.why.end {
 	case SourceEnd:
-		w.why.typ = typeName(from.leaf)
+		w.why.typ = reflect.TypeOf(from.leaf)
 	case DestinationEnd:
-		w.why.typ = typeName(to.leaf)
+		w.why.typ = reflect.TypeOf(to.leaf)
 	}
 	return w
 }

@@ -2,6 +2,8 @@ package zerocopy
 
 import (
 	"cmp"
+	"maps"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -52,40 +54,58 @@ var counters struct {
 	copies, active atomic.Int64
 	bytes, calls   [mechanisms]atomic.Int64
 
-	mu      sync.RWMutex
-	reasons map[why]*reasonCount // without err
+	mu      sync.Mutex                                 // held to replace reasons
+	reasons atomic.Pointer[map[reasonKey]*reasonCount] // never changed, only replaced
+}
+
+type reasonKey struct {
+	typ    reflect.Type
+	reason Reason
+	end    End
 }
 
 type reasonCount struct{ copies, bytes atomic.Int64 }
 
-// maxReasons bounds the memory that type names take: a program has few types
-// that it copies between, unless it makes them by reflection.
+// maxReasons bounds the memory that types take: a program has few types that it
+// copies between, unless it makes them by reflection.
 const maxReasons = 1024
 
 // countReason adds one copy's bytes to those of its reason.
 func countReason(w why, bytes int64) {
-	w.err = nil
-	counters.mu.RLock()
-	r := counters.reasons[w]
-	counters.mu.RUnlock()
+	k := reasonKey{w.typ, w.reason, w.end}
+	r := findReason(k)
 	if r == nil {
-		counters.mu.Lock()
-		if r = counters.reasons[w]; r == nil {
-			if counters.reasons == nil {
-				counters.reasons = make(map[why]*reasonCount)
-			}
-			if len(counters.reasons) >= maxReasons {
-				w.typ = "(other)"
-			}
-			if r = counters.reasons[w]; r == nil {
-				r = new(reasonCount)
-				counters.reasons[w] = r
-			}
-		}
-		counters.mu.Unlock()
+		r = newReason(k)
 	}
 	r.copies.Add(1)
 	r.bytes.Add(bytes)
+}
+
+func findReason(k reasonKey) *reasonCount {
+	if m := counters.reasons.Load(); m != nil {
+		return (*m)[k]
+	}
+	return nil
+}
+
+func newReason(k reasonKey) *reasonCount {
+	counters.mu.Lock()
+	defer counters.mu.Unlock()
+	old := map[reasonKey]*reasonCount{}
+	if m := counters.reasons.Load(); m != nil {
+		old = *m
+	}
+	if len(old) >= maxReasons {
+		k.typ = nil
+	}
+	if r := old[k]; r != nil {
+		return r
+	}
+	r := new(reasonCount)
+	m := maps.Clone(old)
+	m[k] = r
+	counters.reasons.Store(&m)
+	return r
 }
 
 // ReadStats returns the counts of this moment. It is safe for concurrent use;
@@ -97,11 +117,15 @@ func ReadStats() Stats {
 			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, counters.calls[m].Load()})
 		}
 	}
-	counters.mu.RLock()
-	for w, r := range counters.reasons {
-		s.Reasons = append(s.Reasons, ReasonStats{w.reason, w.end, w.typ, r.copies.Load(), r.bytes.Load()})
+	if m := counters.reasons.Load(); m != nil {
+		for k, r := range *m {
+			row := ReasonStats{Reason: k.reason, End: k.end, Copies: r.copies.Load(), Bytes: r.bytes.Load()}
+			if k.typ != nil {
+				row.Type = k.typ.String()
+			}
+			s.Reasons = append(s.Reasons, row)
+		}
 	}
-	counters.mu.RUnlock()
 	slices.SortFunc(s.Reasons, func(a, b ReasonStats) int {
 		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Type, b.Type))
 	})

@@ -1,6 +1,7 @@
 package zerocopy
 
 import (
+	"bufio"
 	"context"
 	"io"
 	"slices"
@@ -25,7 +26,7 @@ type transfer struct {
 	m    *engine.Mover // nil unless the pipeline runs
 
 	written int64
-	steps   []Step
+	steps   []step
 	started time.Time // zero unless there is a Report
 
 	// Of the current part of the source:
@@ -82,14 +83,14 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 		err = t.run(dst, src)
 	}
 	for i := range t.steps {
-		if s := &t.steps[i]; s.Reason != ReasonNone {
-			countReason(why{s.Reason, s.End, s.Type, nil}, s.Bytes)
+		if s := &t.steps[i]; s.why.reason != ReasonNone {
+			countReason(s.why, s.bytes)
 		}
 	}
 	if report := t.c.Report; report != nil {
 		report(Report{
 			Dst: typeName(dst), Src: typeName(src), Written: t.written,
-			Steps: slices.Clone(t.steps), Elapsed: time.Since(t.started), Err: err,
+			Steps: public(t.steps), Elapsed: time.Since(t.started), Err: err,
 		})
 	}
 	return t.written, err
@@ -106,7 +107,7 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 			return err
 		}
 	}
-	if !t.to.known() || len(t.to.buffers) == 0 || !t.from.known() && t.writesItself(src) {
+	if !t.to.standard || len(t.to.buffers) == 0 || !t.from.known() && t.writesItself(src) {
 		return t.between(dst, src)
 	}
 
@@ -125,11 +126,16 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	return err
 }
 
+// detect finds out what dst and src are. The destination's descriptor is asked
+// what it is only if that can matter.
 func (t *transfer) detect(dst io.Writer, src io.Reader) {
 	t.to.reset()
 	t.from.reset()
-	t.c.detectWriter(&t.to, dst)
 	t.c.detectReader(&t.from, src)
+	t.c.detectWriter(&t.to, dst)
+	if t.from.known() && t.to.standard {
+		t.c.inspectWriter(&t.to)
+	}
 }
 
 // between copies by the pipeline where something is known of the source, and
@@ -198,7 +204,7 @@ func (t *transfer) fill(b sinkBuffer, src io.Reader) (ended bool, err error) {
 		if n > 0 {
 			b.w.Write(p[0:n:cap(p)])
 			t.written += int64(n)
-			t.add(Buffered, "", int64(n), 0, why{reason: ReasonPrefix, end: DestinationEnd, typ: "*bufio.Writer"})
+			t.add(Buffered, "", int64(n), 0, becauseOf(ReasonPrefix, DestinationEnd, (*bufio.Writer)(nil)))
 		}
 		if err == io.EOF {
 			if b.w.Available() == 0 {
@@ -236,15 +242,17 @@ func startsInMemory(src io.Reader) bool {
 // reason make one step.
 func (t *transfer) add(m Mechanism, route string, n, calls int64, w why) {
 	counters.bytes[m].Add(n)
-	counters.calls[m].Add(calls)
+	if calls != 0 {
+		counters.calls[m].Add(calls)
+	}
 	for i := len(t.steps) - 1; i >= 0; i-- {
-		if s := &t.steps[i]; s.Mechanism == m && s.Route == route && s.Reason == w.reason && s.End == w.end && s.Type == w.typ && s.Err == w.err {
-			s.Bytes += n
-			s.Calls += calls
+		if s := &t.steps[i]; s.mechanism == m && s.route == route && s.why == w {
+			s.bytes += n
+			s.calls += calls
 			return
 		}
 	}
-	t.steps = append(t.steps, Step{Mechanism: m, Route: route, Bytes: n, Calls: calls, Reason: w.reason, End: w.end, Type: w.typ, Err: w.err})
+	t.steps = append(t.steps, step{m, route, n, calls, w})
 }
 
 // disabled returns what is off now.

@@ -201,7 +201,7 @@ func TestTable(t *testing.T) {
 	}
 	for _, want := range []string{
 		"— bare ends —", "— wrapped ends —",
-		"tcp → tcp             read+write      splice via pipe",
+		"\ntcp → tcp             read+write       splice via pipe ",
 		"×0.50", "×2.00", "  cheaper, faster\n", "  =\n", "  DEARER\n", "  =, SLOWER\n", "  = (!)\n", "  FAILED\n",
 		"6 of 6 rows in 12 s. Copy is cheaper in 1, = in 3, dearer in 1; faster in 1, slower in 1. 1 failed.",
 		"Where Copy loses:\n  dearer: CPU ×2.00, throughput ×1.00: DEARER\n  slower: CPU ×1.00, throughput ×0.50: =, SLOWER\n  broken: failed: what arrived is not what was sent\n",

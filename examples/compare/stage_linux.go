@@ -261,6 +261,7 @@ func openTCP() (r, w *end, err error) {
 // A child is this program, run again in a role, with one end of a socket that
 // keeps the bounds of messages as descriptor 3. It exits when that is closed.
 type child struct {
+	ctx    context.Context
 	cmd    *exec.Cmd
 	conn   *net.UnixConn
 	stdout bytes.Buffer // complete after stop
@@ -283,7 +284,7 @@ func start(ctx context.Context, role string, args ...string) (*child, error) {
 		conn.Close()
 		return nil, err
 	}
-	c := &child{cmd: exec.CommandContext(ctx, exe, args...), conn: conn.(*net.UnixConn)}
+	c := &child{ctx: ctx, cmd: exec.CommandContext(ctx, exe, args...), conn: conn.(*net.UnixConn)}
 	c.cmd.Env = append(os.Environ(), roleVariable+"="+role)
 	c.cmd.ExtraFiles = []*os.File{theirs}
 	c.cmd.Stdout = &c.stdout
@@ -347,11 +348,17 @@ func (c *child) sendIf(ok bool, o order, ends ...*end) error {
 	return c.send(o, ends...)
 }
 
-// receive waits for c's answer, with patience.
+// receive waits for c's answer, with patience, and no longer than the context.
 func (c *child) receive() (a answer, err error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
+	// The end of the context kills the child, but not a worker whose tracer is
+	// killed before it could ask for that.
+	defer context.AfterFunc(c.ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })()
 	buf := make([]byte, messageSize)
 	n, err := c.conn.Read(buf)
+	if c.ctx.Err() != nil {
+		return a, c.ctx.Err()
+	}
 	if errors.Is(err, os.ErrDeadlineExceeded) {
 		return a, fmt.Errorf("nothing came back within %v", patience)
 	}

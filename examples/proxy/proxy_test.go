@@ -250,8 +250,8 @@ func TestHalfClose(t *testing.T) {
 func TestBulk(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20
-	for _, flags := range [][]string{nil, {"-plain"}} {
-		t.Run(strings.Join(flags, " "), func(t *testing.T) {
+	for name, flags := range map[string][]string{"accelerated": nil, "plain": {"-plain"}} {
+		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, client, server := pair(t, flags...)
 			var all sync.WaitGroup

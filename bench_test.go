@@ -1,0 +1,96 @@
+package zerocopy_test
+
+import (
+	"bytes"
+	"compress/gzip"
+	"io"
+	"net"
+	"os"
+	"testing"
+
+	"github.com/zerocopy-go/zerocopy"
+)
+
+// writer takes bytes and has no ReadFrom.
+type writer struct{ n int }
+
+func (w *writer) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
+
+// BenchmarkHelpless compares what a Copy costs that the kernel cannot help, in
+// one run: the two contenders of a row follow each other. Run it as
+//
+//	go test -run '^$' -bench Helpless -count 10 . | benchstat -col /by -
+func BenchmarkHelpless(b *testing.B) {
+	small := bytes.Repeat([]byte("x"), 64)
+	var zipped bytes.Buffer
+	z := gzip.NewWriter(&zipped)
+	z.Write(small)
+	z.Close()
+	reader, zsrc := bytes.NewReader(nil), bytes.NewReader(nil)
+	unzip, _ := gzip.NewReader(bytes.NewReader(zipped.Bytes()))
+	null, err := os.OpenFile(os.DevNull, os.O_WRONLY, 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer null.Close()
+	conn, done := discarding(b)
+	defer done()
+	for _, row := range []struct {
+		name string
+		dst  io.Writer
+		src  func() io.Reader
+	}{
+		{"bytes.Reader→writer", new(writer), func() io.Reader { reader.Reset(small); return reader }},
+		{"bytes.Reader→devnull", null, func() io.Reader { reader.Reset(small); return reader }},
+		{"bytes.Reader→tcp", conn, func() io.Reader { reader.Reset(small); return reader }},
+		{"gzip→writer", new(writer), func() io.Reader {
+			zsrc.Reset(zipped.Bytes())
+			unzip.Reset(zsrc)
+			return unzip
+		}},
+		{"struct→writer", new(writer), func() io.Reader { reader.Reset(small); return struct{ io.Reader }{reader} }},
+	} {
+		for _, by := range []struct {
+			name string
+			copy func(io.Writer, io.Reader) (int64, error)
+		}{{"io", io.Copy}, {"zerocopy", zerocopy.Copy}} {
+			b.Run(row.name+"/by="+by.name, func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					if n, err := by.copy(row.dst, row.src()); n != int64(len(small)) || err != nil {
+						b.Fatal(n, err)
+					}
+				}
+			})
+		}
+	}
+}
+
+// discarding returns a TCP connection whose peer reads and drops.
+func discarding(b *testing.B) (c net.Conn, done func()) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	c, err = net.Dial("tcp", l.Addr().String())
+	if err != nil {
+		b.Fatal(err)
+	}
+	peer, err := l.Accept()
+	if err != nil {
+		b.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		buf := make([]byte, 1<<20)
+		for {
+			if _, err := peer.Read(buf); err != nil {
+				peer.Close()
+				return
+			}
+		}
+	}()
+	return c, func() { c.Close(); <-ended }
+}
