@@ -74,7 +74,10 @@ func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 }
 // reset drops what ch refers to and keeps its memory.
 func (ch *chain) reset() {
 	clear(ch.layers)
-	*ch = chain{layers: ch.layers[:0], multi: -1}
+	ch.layers, ch.leaf, ch.multi, ch.why = ch.layers[:0], nil, -1, why{}
+	if ch.end.Known() { // it is large to clear
+		ch.end = engine.End{}
+	}
 }
 
 // around returns the index of the innermost layer with parts that is outside of
@@ -250,8 +253,8 @@ func (c *Copier) readerLayer(r io.Reader) (l layer, inner io.Reader, reason Reas
 
 // unwrapReader asks the application, then r itself.
 func (c *Copier) unwrapReader(r io.Reader) (in InnerReader, reason Reason, ok bool) {
-	if vouch := c.UnwrapReader[reflect.TypeOf(r)]; vouch != nil {
-		if in, ok = vouch(r); ok && in.Reader != nil {
+	if len(c.UnwrapReader) > 0 && c.UnwrapReader[reflect.TypeOf(r)] != nil {
+		if in, ok = c.UnwrapReader[reflect.TypeOf(r)](r); ok && in.Reader != nil {
 			in.Self = r
 			return in, ReasonNone, true
 		}
@@ -298,7 +301,10 @@ func (s *sink) known() bool { return s.end.Known() }
 func (s *sink) reset() {
 	clear(s.buffers)
 	clear(s.layers)
-	*s = sink{buffers: s.buffers[:0], layers: s.layers[:0]}
+	s.buffers, s.layers, s.leaf, s.standard, s.why = s.buffers[:0], s.layers[:0], nil, false, why{}
+	if s.end.Known() {
+		s.end = engine.End{}
+	}
 }
 
 // detectWriter fills in s for w.
@@ -367,8 +373,8 @@ func (c *Copier) writerLayer(s *sink, w io.Writer) (inner io.Writer, reason Reas
 
 // unwrapWriter asks the application, then w itself.
 func (c *Copier) unwrapWriter(w io.Writer) (in InnerWriter, reason Reason, ok bool) {
-	if vouch := c.UnwrapWriter[reflect.TypeOf(w)]; vouch != nil {
-		if in, ok = vouch(w); ok && in.Writer != nil {
+	if len(c.UnwrapWriter) > 0 && c.UnwrapWriter[reflect.TypeOf(w)] != nil {
+		if in, ok = c.UnwrapWriter[reflect.TypeOf(w)](w); ok && in.Writer != nil {
 			return in, ReasonNone, true
 		}
 		return in, ReasonNested, false

@@ -213,7 +213,8 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 		t.planPlain(dst, src)
 		return
 	}
-	t.detect(dst, src)
+	t.detectReader(src)
+	t.detectWriter(dst)
 	if !t.from.known() && t.writesItself(src) {
 		t.planPlain(dst, src)
 		return

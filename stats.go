@@ -18,7 +18,9 @@ type Stats struct {
 	// Mechanisms has a row for each mechanism that moved a byte.
 	Mechanisms []MechanismStats
 	// Reasons has a row for each reason and type that kept bytes from the kernel,
-	// most bytes first. A copy is counted here when it ends.
+	// most bytes first. A copy is counted here when it ends. Copies from a
+	// bytes.Reader, bytes.Buffer or strings.Reader that have no Report are not:
+	// their bytes never were anywhere but in user memory.
 	Reasons []ReasonStats
 	// Pipes counts the private pipes.
 	Pipes PipeStats
@@ -51,8 +53,9 @@ type PipeStats struct {
 }
 
 var counters struct {
-	copies, active atomic.Int64
-	bytes, calls   [mechanisms]atomic.Int64
+	began, ended atomic.Int64 // copies
+	memory       atomic.Int64 // copies that fromMemory made, which are in neither
+	bytes, calls [mechanisms]atomic.Int64
 
 	mu      sync.Mutex                                 // held to replace reasons
 	reasons atomic.Pointer[map[reasonKey]*reasonCount] // never changed, only replaced
@@ -70,15 +73,26 @@ type reasonCount struct{ copies, bytes atomic.Int64 }
 // copies between, unless it makes them by reflection.
 const maxReasons = 1024
 
-// countReason adds one copy's bytes to those of its reason.
-func countReason(w why, bytes int64) {
-	k := reasonKey{w.typ, w.reason, w.end}
-	r := findReason(k)
-	if r == nil {
-		r = newReason(k)
+// A lastReason is the row that a transfer counted in last. The next copy it serves
+// is likely to be of the same kind, and finding the row is a third of the cost of
+// a copy that moves nothing.
+type lastReason struct {
+	key   reasonKey
+	count *reasonCount
+}
+
+// add adds one copy's bytes to those of its reason.
+func (l *lastReason) add(w why, bytes int64) {
+	if k := (reasonKey{w.typ, w.reason, w.end}); l.count == nil || l.key != k {
+		l.key, l.count = k, findReason(k)
+		if l.count == nil {
+			l.count = newReason(k)
+		}
 	}
-	r.copies.Add(1)
-	r.bytes.Add(bytes)
+	l.count.copies.Add(1)
+	if bytes != 0 {
+		l.count.bytes.Add(bytes)
+	}
 }
 
 func findReason(k reasonKey) *reasonCount {
@@ -111,7 +125,9 @@ func newReason(k reasonKey) *reasonCount {
 // ReadStats returns the counts of this moment. It is safe for concurrent use;
 // counts that change meanwhile may be a few bytes apart.
 func ReadStats() Stats {
-	s := Stats{Copies: counters.copies.Load(), Active: counters.active.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
+	s := Stats{Copies: counters.ended.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
+	s.Active = max(counters.began.Load()-s.Copies, 0)
+	s.Copies += counters.memory.Load()
 	for m := range mechanisms {
 		if n := counters.bytes[m].Load(); n > 0 {
 			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, counters.calls[m].Load()})

@@ -27,6 +27,7 @@ type transfer struct {
 
 	written int64
 	steps   []step
+	last    lastReason
 	started time.Time // zero unless there is a Report
 
 	// Of the current part of the source:
@@ -64,8 +65,15 @@ func (t *transfer) release() {
 	t.from.reset()
 	t.to.reset()
 	clear(t.steps)
-	*t = transfer{from: t.from, to: t.to, steps: t.steps[:0]}
+	t.c, t.watch, t.written, t.steps, t.started, t.ways = nil, nil, 0, t.steps[:0], time.Time{}, ways{}
+	t.buffer.pool, t.buffer.fixed = nil, nil
 	transfers.Put(t)
+}
+
+// end is release for a copy, which counts.
+func (t *transfer) end() {
+	t.release()
+	counters.ended.Add(1)
 }
 
 // endPipeline gives back the Mover and with it whatever pipe it has.
@@ -84,7 +92,7 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 	}
 	for i := range t.steps {
 		if s := &t.steps[i]; s.why.reason != ReasonNone {
-			countReason(s.why, s.bytes)
+			t.last.add(s.why, s.bytes)
 		}
 	}
 	if report := t.c.Report; report != nil {
@@ -101,13 +109,16 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	if !sys.Supported {
 		return t.plain(dst, src)
 	}
-	t.detect(dst, src)
+	if t.detectReader(src); !t.from.known() && t.writesItself(src) {
+		return t.plain(dst, src)
+	}
+	t.detectWriter(dst)
 	if t.to.why.reason == ReasonAccess && t.from.known() {
 		if done, err := t.deadDestination(dst); done {
 			return err
 		}
 	}
-	if !t.to.standard || len(t.to.buffers) == 0 || !t.from.known() && t.writesItself(src) {
+	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
 	}
 
@@ -118,7 +129,8 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 		}
 	}
 	dst = buffers[len(buffers)-1].wr
-	t.detect(dst, src) // src has moved on
+	t.detectReader(src) // it has moved on
+	t.detectWriter(dst)
 	err := t.between(dst, src)
 	for _, b := range buffers {
 		*b.sticky = err
@@ -126,12 +138,16 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	return err
 }
 
-// detect finds out what dst and src are. The destination's descriptor is asked
-// what it is only if that can matter.
-func (t *transfer) detect(dst io.Writer, src io.Reader) {
-	t.to.reset()
+// detectReader finds out what src is.
+func (t *transfer) detectReader(src io.Reader) {
 	t.from.reset()
 	t.c.detectReader(&t.from, src)
+}
+
+// detectWriter finds out what dst is. Its descriptor is asked only if something is
+// known of the source, since otherwise it does not matter.
+func (t *transfer) detectWriter(dst io.Writer) {
+	t.to.reset()
 	t.c.detectWriter(&t.to, dst)
 	if t.from.known() && t.to.standard {
 		t.c.inspectWriter(&t.to)

@@ -197,13 +197,14 @@ func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written i
 
 // copy is what all of them do.
 func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
+	if ctx == nil && c.Report == nil {
+		if n, err, ok := c.fromMemory(dst, src); ok {
+			return n, err
+		}
+	}
 	t := newTransfer(c, ctx, buf)
-	counters.active.Add(1)
-	defer func() {
-		t.release()
-		counters.copies.Add(1)
-		counters.active.Add(-1)
-	}()
+	counters.began.Add(1)
+	defer t.end()
 	return t.copy(dst, src)
 }
 

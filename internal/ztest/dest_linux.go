@@ -89,7 +89,7 @@ func (d *Dest) openFile() {
 
 func (d *Dest) open() {
 	d.tb.Helper()
-	far, near := pair(d.tb, d.Kind)
+	far, near := pair(d.tb, d.Kind, d.cfg.segment())
 	if d.Kind == PTY && d.cfg.otherEnd {
 		near, far = far, near
 		d.marked = true

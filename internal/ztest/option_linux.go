@@ -19,6 +19,7 @@ type config struct {
 	noEOF      bool
 	manual     bool
 	buffers    int
+	mss        int
 	blocking   bool
 	otherEnd   bool
 	existing   []byte
@@ -70,8 +71,14 @@ func NoEOF() Option { return func(c *config) { c.noEOF = true } }
 func Manual() Option { return func(c *config) { c.manual = true } }
 
 // Buffers asks for kernel buffers of n bytes between the peer and the copy (the
-// kernel has a minimum of its own and doubles the number for sockets).
+// kernel has a minimum of its own and doubles the number for sockets). For TCP
+// it implies MSS(1448), if that is not set: with a window smaller than the 64 KiB
+// segments of the loopback device each of them waits for a timer.
 func Buffers(n int) Option { return func(c *config) { c.buffers = n } }
+
+// MSS bounds the segments of TCP in both directions, to have on the loopback
+// device what an Ethernet brings (1448: hazard H02).
+func MSS(n int) Option { return func(c *config) { c.mss = n } }
 
 // Blocking opens the copy's end of Pipe, FIFO, PTY and SockFile in blocking
 // mode, as standard input and output often are (hazard H20).
@@ -96,6 +103,14 @@ func StallAfter(n int64) Option { return func(c *config) { c.stallAfter = n } }
 // keeping it. Finish returns nil. An error of w ends the peer; see Dest.Err. Not
 // with OtherEnd.
 func Into(w io.Writer) Option { return func(c *config) { c.into = w } }
+
+// segment is the bound of TCP's segments, 0 if there is none.
+func (c *config) segment() int {
+	if c.mss == 0 && c.buffers > 0 {
+		return 1448
+	}
+	return c.mss
+}
 
 // setBuffers makes the kernel's buffers on the way from one end to the other
 // small.

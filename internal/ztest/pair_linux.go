@@ -30,7 +30,7 @@ type Stream interface {
 // is skipped if the machine does not have the kind.
 func Pair(tb testing.TB, k Kind) (r, w Stream) {
 	tb.Helper()
-	r, w = pair(tb, k)
+	r, w = pair(tb, k, 0)
 	tb.Cleanup(func() {
 		r.Close()
 		w.Close()
@@ -59,7 +59,8 @@ func FilePair(tb testing.TB, k Kind) (r, w *os.File) {
 	return a.(*os.File), b.(*os.File)
 }
 
-func pair(tb testing.TB, k Kind) (r, w Stream) {
+// pair is Pair without the cleanup; mss, if not 0, bounds the segments of TCP.
+func pair(tb testing.TB, k Kind, mss int) (r, w Stream) {
 	tb.Helper()
 	if why := Unavailable(k); why != "" {
 		tb.Skipf("no %s here: %s", k, why)
@@ -75,11 +76,11 @@ func pair(tb testing.TB, k Kind) (r, w Stream) {
 	case Unix:
 		r, w, err = unixConns()
 	case TCP4:
-		r, w, err = tcp("tcp4", "127.0.0.1:0", false)
+		r, w, err = tcp("tcp4", "127.0.0.1:0", false, mss)
 	case TCP6:
-		r, w, err = tcp("tcp6", "[::1]:0", false)
+		r, w, err = tcp("tcp6", "[::1]:0", false, mss)
 	case MPTCP:
-		r, w, err = tcp("tcp4", "127.0.0.1:0", true)
+		r, w, err = tcp("tcp4", "127.0.0.1:0", true, mss)
 	case SockFile:
 		r, w, err = asStreams(socketFiles())
 	default:
@@ -157,7 +158,7 @@ func unixConns() (a, b Stream, err error) {
 	return ca.(*net.UnixConn), cb.(*net.UnixConn), nil
 }
 
-func tcp(network, addr string, multipath bool) (a, b Stream, err error) {
+func tcp(network, addr string, multipath bool, mss int) (a, b Stream, err error) {
 	var lc net.ListenConfig
 	lc.SetMultipathTCP(multipath)
 	l, err := lc.Listen(context.Background(), network, addr)
@@ -167,6 +168,17 @@ func tcp(network, addr string, multipath bool) (a, b Stream, err error) {
 	defer l.Close()
 	var d net.Dialer
 	d.SetMultipathTCP(multipath)
+	if mss > 0 {
+		d.Control = func(_, _ string, c syscall.RawConn) (err error) {
+			if cerr := c.Control(func(fd uintptr) {
+				err = os.NewSyscallError("setsockopt",
+					syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, syscall.TCP_MAXSEG, mss))
+			}); cerr != nil {
+				return cerr
+			}
+			return err
+		}
+	}
 	dialed, err := d.Dial(network, l.Addr().String())
 	if err != nil {
 		return nil, nil, err

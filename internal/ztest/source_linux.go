@@ -98,7 +98,7 @@ func (s *Source) openFile() {
 
 func (s *Source) open() {
 	s.tb.Helper()
-	near, far := pair(s.tb, s.Kind)
+	near, far := pair(s.tb, s.Kind, s.cfg.segment())
 	if s.Kind == PTY {
 		if s.cfg.otherEnd {
 			near, far = far, near
