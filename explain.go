@@ -250,18 +250,8 @@ func (t *transfer) planChain(depth int) {
 			room -= n
 		}
 	}
-	w := t.c.choose(&t.to, ch, room, t.off)
-	bytes := int64(-1)
-	if room < unlimited {
-		bytes = room
-	}
-	if ch.end.Kind == engine.File && ch.end.Size > 0 {
-		bytes = min(room, ch.end.Size)
-	}
-	if first := w.try[0]; first != wayBuffered {
-		t.foresee(wayMechanism[first], first.route(&t.to.end, &ch.end), bytes, why{})
-	} else {
-		t.foresee(Buffered, "", bytes, w.why)
+	if room > 0 {
+		t.planLeaf(room)
 	}
 	for i := ch.around(len(ch.layers)); i >= depth && i >= 0; i = ch.around(i) {
 		for _, part := range (*ch.layers[i].parts)[1:] {
@@ -271,6 +261,24 @@ func (t *transfer) planChain(depth int) {
 		}
 		ch.truncate(i + 1)
 	}
+}
+
+// planLeaf adds the step of the current leaf.
+func (t *transfer) planLeaf(room int64) {
+	end := &t.from.end
+	n := int64(-1)
+	if room < unlimited {
+		n = room
+	}
+	if end.Kind == engine.File && end.Size > 0 {
+		n = min(room, end.Size)
+	}
+	w := t.c.choose(&t.to, &t.from, room, t.off)
+	if first := w.try[0]; first != wayBuffered {
+		t.foresee(wayMechanism[first], first.route(&t.to.end, end), n, why{})
+		return
+	}
+	t.foresee(Buffered, "", n, w.why)
 }
 
 // planPlain adds the steps of a plain copy.

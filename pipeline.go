@@ -65,6 +65,7 @@ func (t *transfer) flow() error {
 			err = t.turn(room)
 		}
 		if err == io.EOF {
+			t.charge()
 			if more, err := t.nextPart(len(t.from.layers)); !more {
 				return err
 			}
@@ -236,7 +237,6 @@ func (t *transfer) piped(max int) error {
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
-	calls := m.Syscalls
 	_, handled, err := m.Drain(max)
 	if !handled {
 		return t.refused(err)
@@ -255,8 +255,7 @@ func (t *transfer) piped(max int) error {
 		}
 		n, handled, err := m.Pump()
 		if n > 0 {
-			t.add(Splice, route, int64(n), m.Syscalls-calls, why{})
-			calls = m.Syscalls
+			t.add(Splice, route, int64(n), t.calls(), why{})
 			if err := t.account(len(t.from.layers), int64(n)); err != nil {
 				return err
 			}
@@ -284,7 +283,6 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 	if err := t.beforeWrite(); err != nil {
 		return err
 	}
-	calls := m.Syscalls
 	n, handled, err := call(max)
 	if !handled {
 		return t.refused(err)
@@ -297,7 +295,7 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 	}
 	t.consumed = true
 	t.zeros = 0
-	t.add(wayMechanism[way], way.route(&m.Dst, &m.Src), int64(n), m.Syscalls-calls, why{})
+	t.add(wayMechanism[way], way.route(&m.Dst, &m.Src), int64(n), t.calls(), why{})
 	return t.account(len(t.from.layers), int64(n))
 }
 
@@ -407,16 +405,14 @@ func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 			n = 0
 			ew = cmpErr(ew, errInvalidWrite)
 		}
-		calls := t.m.Syscalls
-		t.m.Syscalls = 0
 		if t.to.known() {
-			calls++
+			t.m.Syscalls++
 		}
 		p = p[n:]
 		if taken != nil {
 			taken(n)
 		}
-		t.add(Buffered, "", int64(n), calls, w)
+		t.add(Buffered, "", int64(n), t.calls(), w)
 		if n > 0 {
 			if err := t.account(at, int64(n)); err != nil && ew == nil {
 				ew = err
@@ -430,6 +426,22 @@ func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 		}
 	}
 	return nil
+}
+
+// calls returns the system calls that were made since it was last asked.
+func (t *transfer) calls() int64 {
+	n := t.m.Syscalls
+	t.m.Syscalls = 0
+	return n
+}
+
+// charge adds the calls that found the end of the source to the last step.
+func (t *transfer) charge() {
+	if n := t.calls(); n > 0 && len(t.steps) > 0 {
+		last := &t.steps[len(t.steps)-1]
+		last.calls += n
+		counters.calls[last.mechanism].Add(n)
+	}
 }
 
 // chunk returns the most bytes that may move between two calls of Moved.

@@ -37,7 +37,7 @@ func (d *Dest) readAll(buf []byte) error {
 		if !ok {
 			return nil
 		}
-		n, err := d.far.Read(buf[:most])
+		n, err := read(d.Kind, d.far, buf[:most])
 		last, takeErr := d.take(buf[:n])
 		switch {
 		case takeErr != nil:

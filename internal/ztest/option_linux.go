@@ -72,8 +72,9 @@ func Manual() Option { return func(c *config) { c.manual = true } }
 
 // Buffers asks for kernel buffers of n bytes between the peer and the copy (the
 // kernel has a minimum of its own and doubles the number for sockets). For TCP
-// it implies MSS(1448), if that is not set: with a window smaller than the 64 KiB
-// segments of the loopback device each of them waits for a timer.
+// it implies MSS(1448), if that is not set, and for MPTCP at least 32 KiB: with a
+// window smaller than a segment (of 64 KiB on the loopback device), each waits
+// 200 ms for a timer.
 func Buffers(n int) Option { return func(c *config) { c.buffers = n } }
 
 // MSS bounds the segments of TCP in both directions, to have on the loopback
@@ -118,6 +119,9 @@ func setBuffers(tb testing.TB, k Kind, from, to Stream, n int) {
 	tb.Helper()
 	if n <= 0 {
 		return
+	}
+	if k == MPTCP {
+		n = max(n, 32<<10)
 	}
 	var err error
 	switch f := from.(type) {

@@ -1,6 +1,8 @@
 package ztest
 
 import (
+	"errors"
+	"io"
 	"os"
 	"strconv"
 	"syscall"
@@ -52,6 +54,19 @@ func raw(fd uintptr) error {
 	t.Cc[syscall.VMIN] = 1
 	t.Cc[syscall.VTIME] = 0
 	return ioctl(fd, syscall.TCSETS, unsafe.Pointer(&t))
+}
+
+// read is r.Read but for terminals. A master that is being read while the slave
+// writes and closes can say EIO with the slave's last bytes still on their way:
+// n_tty_read (Linux 6.18) looks for more before it looks whether the slave is
+// closed, not after. A second read finds them, so that only two EIO in a row are
+// the end.
+func read(k Kind, r io.Reader, b []byte) (int, error) {
+	n, err := r.Read(b)
+	if k == PTY && n == 0 && errors.Is(err, syscall.EIO) {
+		return r.Read(b)
+	}
+	return n, err
 }
 
 // endMark ends a stream over a terminal in the direction in which closing one

@@ -159,7 +159,7 @@ func (s *Source) Rest() []byte {
 func (s *Source) readRest(b *bytes.Buffer) error {
 	buf := make([]byte, 32<<10)
 	for {
-		n, err := s.Reader.Read(buf)
+		n, err := read(s.Kind, s.Reader, buf)
 		b.Write(buf[:n])
 		if s.Endless && bytes.HasSuffix(b.Bytes(), endMark) {
 			b.Truncate(b.Len() - len(endMark))

@@ -1,6 +1,7 @@
 package ztest
 
 import (
+	"math"
 	"os"
 	"syscall"
 	"time"
@@ -37,6 +38,9 @@ func (s *Source) feed() {
 		case <-s.quit:
 			return
 		}
+	}
+	if s.Kind == PTY && !s.Endless && !poll(math.MaxInt64, s.quit, s.taken) {
+		return // the EIO of a close can overtake bytes: see read
 	}
 	s.err = s.endStream()
 }
@@ -101,7 +105,8 @@ func (s *Source) FeedUrgent(b []byte) error {
 }
 
 // End lets the peer end the stream after the content (after what was fed, for
-// Manual). It does not wait.
+// Manual). It does not wait. (For a Manual PTY, AwaitTaken comes first: EIO can
+// overtake bytes.)
 func (s *Source) End() {
 	s.endOnce.Do(func() {
 		close(s.end)
