@@ -247,7 +247,7 @@ func (t *transfer) piped(max int) error {
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
 	}
-	t.consumed = true
+	t.consumed, t.zeros = true, 0
 	route := wayPiped.route(&m.Dst, &m.Src)
 	for m.InPipe() > 0 {
 		if err := t.beforeWrite(); err != nil {
@@ -293,8 +293,7 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
 	}
-	t.consumed = true
-	t.zeros = 0
+	t.consumed, t.zeros = true, 0
 	t.add(wayMechanism[way], way.route(&m.Dst, &m.Src), int64(n), t.calls(), why{})
 	return t.account(len(t.from.layers), int64(n))
 }
@@ -543,6 +542,11 @@ func (t *transfer) settle(err error) error {
 	}
 	cause := err
 	for i := len(t.from.layers) - 1; i >= 0; i-- {
+		if l := &t.from.layers[i]; l.limit != nil {
+			// What is handed back has passed the limit: whoever writes it and
+			// copies on gets as many bytes as the limit says.
+			l.limit.N -= int64(len(unwritten))
+		}
 		err = t.from.layers[i].done(int64(len(unwritten)), err)
 	}
 	for i := len(t.to.layers) - 1; i >= 0; i-- {

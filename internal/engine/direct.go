@@ -32,6 +32,7 @@ func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) 
 		case m.srcErr != nil:
 			return 0, true, m.Src.Fail("read", call, m.srcErr)
 		case m.n > 0:
+			m.raced = false
 			return m.n, true, nil
 		case m.parked: // the destination is ready now
 		case m.err == nil:

@@ -13,10 +13,9 @@ import (
 // progress and pacing hold and other users of the file's lock get their turn.
 const MaxChunk = 2 << 20
 
-// probeSize is how much a plain read asks for where splice found nothing. It
-// only has to step over a mark of urgent data or to see an end; what follows is
-// spliced again. Small, so that it costs no cache, and large enough for a message
-// that arrived between the two calls.
+// probeSize is how much a plain read asks for where splice finds nothing and
+// poll(2) something. It only has to step over a mark of urgent data; what follows
+// is spliced again.
 const probeSize = 512
 
 // A Mover moves the bytes of one copy between Src and Dst. It is used by one
@@ -43,6 +42,7 @@ type Mover struct {
 	err    error // the errno of the last call, nil with n == 0 is a zero
 	srcErr error // what the source's RawConn said from within the destination's
 	parked bool
+	raced  bool // poll(2) has contradicted the last call, see idle
 	end    bool
 	ready  int // of the source, as poll(2) had it
 	out    int
@@ -81,7 +81,7 @@ func (m *Mover) Release() {
 	m.Discard()
 	m.Dst, m.Src = End{}, End{}
 	m.Calls, m.Pool, m.mem, m.p, m.op = nil, nil, nil, nil, nil
-	m.err, m.srcErr, m.Syscalls, m.NoPipe = nil, nil, 0, false
+	m.err, m.srcErr, m.Syscalls, m.NoPipe, m.raced = nil, nil, 0, false, false
 	movers.Put(m)
 }
 
@@ -139,9 +139,9 @@ func (m *Mover) putPipe() {
 	}
 }
 
-// Wait waits until the source has something: it returns after a wait, or with
-// bytes in Mem that a plain read found, or with io.EOF. Nothing is held while it
-// waits.
+// Wait waits until the source has something, or found bytes by a plain read, which
+// Mem has then, or returns io.EOF. Nothing is held while it waits. It is called
+// after a call that found the source not ready.
 func (m *Mover) Wait() error {
 	m.parked, m.end, m.err = false, false, nil
 	if err := m.Src.Raw.Read(m.waitFn); err != nil {
@@ -166,12 +166,24 @@ func (m *Mover) waitReady(fd uintptr) bool {
 		return true
 	}
 	m.parked = true
-	return m.probeReady(int(fd))
+	return m.idle(int(fd))
 }
 
-// probeReady is the plain read that comes before every wait for a source. It
-// returns false if and only if there is nothing but to wait.
-func (m *Mover) probeReady(fd int) bool {
+// idle returns false if and only if there is nothing but to wait for the source,
+// which a call has just found not ready. Where poll(2) says that it is, the call is
+// made again, once: the bytes may have come in between. After that a plain read
+// tells, for splice stops at the mark of urgent data, where poll says readable
+// (H01), and what it says is final: no source makes a copy spin.
+func (m *Mover) idle(fd int) bool {
+	if ready, err := m.Calls.Poll(fd); err == nil && ready&sys.Readable == 0 {
+		m.raced = false
+		return false
+	}
+	if !m.raced {
+		m.raced = true
+		return true
+	}
+	m.raced = false
 	m.Syscalls++
 	n, err := m.Calls.Read(fd, m.probe[:])
 	switch {
@@ -203,6 +215,7 @@ func (m *Mover) ReadOnce(p []byte) (n int, again bool, err error) {
 	case m.n == 0:
 		return 0, false, io.EOF
 	}
+	m.raced = false
 	return m.n, false, nil
 }
 

@@ -43,21 +43,27 @@ func (m *Mover) drainReady(fd uintptr) bool {
 			return true
 		}
 	}
-	m.Syscalls++
-	n, err := m.Calls.Splice(int(fd), m.offset(), m.pipe.W, nil, min(m.max, m.pipe.Size))
-	if n > 0 {
-		m.n, m.inPipe = n, n
-		return true
+	for {
+		m.Syscalls++
+		n, err := m.Calls.Splice(int(fd), m.offset(), m.pipe.W, nil, min(m.max, m.pipe.Size))
+		switch {
+		case n > 0:
+			m.n, m.inPipe, m.raced = n, n, false
+			return true
+		case err != nil && err != syscall.EAGAIN:
+			m.err = err
+			m.putPipe()
+			return true
+		case err == nil || !m.Src.Pollable():
+			m.putPipe()
+			return true // a plain read tells an end from a mark, or a file that does not splice
+		}
+		ready := m.idle(int(fd))
+		if !m.raced {
+			m.putPipe()
+			return ready
+		}
 	}
-	m.putPipe()
-	switch {
-	case err != nil && err != syscall.EAGAIN:
-		m.err = err
-		return true
-	case !m.Src.Pollable():
-		return true // stored bytes: an end, or a file that does not splice
-	}
-	return m.probeReady(int(fd))
 }
 
 // Pump moves residue from the private pipe to the destination by one splice that
