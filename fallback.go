@@ -71,7 +71,7 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 		return err
 	}
 	w := t.unknown(dst, src)
-	if t.writesItself(src) && t.watch.canEnd(dst, src) {
+	if t.writesItself(src) && t.watch.canEnd() {
 		if d, ok := enter(src, dst); ok {
 			defer d.leave()
 			n, err := src.(io.WriterTo).WriteTo(dst)
@@ -79,7 +79,7 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 		}
 		w = becauseOf(ReasonNested, SourceEnd, src)
 	}
-	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd(dst, src) {
+	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd() {
 		if d, ok := enter(dst, src); ok {
 			defer d.leave()
 			n, err := rf.ReadFrom(t.bare(src))

@@ -98,8 +98,7 @@ func (t *transfer) part() {
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
-	var src, dst any = t.from.leaf, t.to.leaf
-	t.watch.over(dst, src)
+	t.watch.over(t.to.leaf, t.from.leaf)
 }
 
 // choose asks for the ways from the leaf to the destination.
@@ -329,7 +328,7 @@ func (t *transfer) refused(err error) error {
 	t.ways.why = becauseOf(ReasonRefused, SourceEnd, t.from.leaf)
 	t.ways.why.err = err
 	if t.m.NoPipe {
-		t.ways.why.reason = ReasonNoPipe
+		t.ways.why.reason, t.m.NoPipe = ReasonNoPipe, false
 	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"io"
+	"os"
 	"slices"
 	"sync"
 	"time"
@@ -110,9 +111,11 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 		return t.plain(dst, src)
 	}
 	if t.detectReader(src); !t.from.known() && t.writesItself(src) {
+		t.watch.over(dst, t.from.leaf)
 		return t.plain(dst, src)
 	}
 	t.detectWriter(dst)
+	t.watch.over(t.to.leaf, t.from.leaf)
 	if t.to.why.reason == ReasonAccess && t.from.known() {
 		if done, err := t.deadDestination(dst); done {
 			return err
@@ -367,13 +370,25 @@ func (w *watch) instead(err error) error {
 	return context.Cause(w.ctx)
 }
 
-// canEnd reports whether a cancellation can end a call on dst or src that the
-// watch cannot look into.
-func (w *watch) canEnd(dst, src any) bool {
+// canEnd reports whether a cancellation can end a call that the watch cannot look
+// into: one of the ends has deadlines that work. Those of a file do not.
+func (w *watch) canEnd() bool {
 	if w == nil {
 		return true
 	}
+	w.mu.Lock()
+	src, dst := w.src, w.dst
+	w.mu.Unlock()
 	_, r := src.(interface{ SetReadDeadline(time.Time) error })
 	_, d := dst.(interface{ SetWriteDeadline(time.Time) error })
-	return r || d
+	return r && works(src) || d && works(dst)
+}
+
+// works reports whether v's deadlines do: an *os.File has the methods in any case.
+func works(v any) bool {
+	if _, ok := v.(*os.File); !ok {
+		return true
+	}
+	e, ok := engine.Inspect(nil, v)
+	return ok && e.Pollable()
 }

@@ -259,7 +259,8 @@ func openTCP() (r, w *end, err error) {
 }
 
 // A child is this program, run again in a role, with one end of a socket that
-// keeps the bounds of messages as descriptor 3. It exits when that is closed.
+// keeps the bounds of messages as descriptor 3. It exits when that is closed, as
+// it is by the end of the context, too.
 type child struct {
 	ctx    context.Context
 	cmd    *exec.Cmd
@@ -289,6 +290,7 @@ func start(ctx context.Context, role string, args ...string) (*child, error) {
 	c.cmd.ExtraFiles = []*os.File{theirs}
 	c.cmd.Stdout = &c.stdout
 	c.cmd.Stderr = os.Stderr
+	c.cmd.Cancel = c.conn.Close // which ends it; killing a tracer could leave its worker stopped for ever
 	c.cmd.WaitDelay = 2 * time.Second
 	if err := c.cmd.Start(); err != nil {
 		conn.Close()
@@ -300,8 +302,7 @@ func start(ctx context.Context, role string, args ...string) (*child, error) {
 // stop ends the process and waits until it is gone.
 func (c *child) stop() {
 	c.conn.Close()
-	kill := time.AfterFunc(2*time.Second, func() { c.cmd.Process.Kill() })
-	defer kill.Stop()
+	defer time.AfterFunc(2*time.Second, func() { c.cmd.Process.Kill() }).Stop()
 	c.cmd.Wait() // its status says nothing that its answers did not
 }
 
@@ -351,9 +352,6 @@ func (c *child) sendIf(ok bool, o order, ends ...*end) error {
 // receive waits for c's answer, with patience, and no longer than the context.
 func (c *child) receive() (a answer, err error) {
 	c.conn.SetReadDeadline(time.Now().Add(patience))
-	// The end of the context kills the child, but not a worker whose tracer is
-	// killed before it could ask for that.
-	defer context.AfterFunc(c.ctx, func() { c.conn.SetReadDeadline(time.Unix(1, 0)) })()
 	buf := make([]byte, messageSize)
 	n, err := c.conn.Read(buf)
 	if c.ctx.Err() != nil {

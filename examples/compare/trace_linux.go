@@ -72,7 +72,9 @@ func (t *tracer) launch() (pid int, err error) {
 	pid, err = syscall.ForkExec(exe, []string{exe}, &syscall.ProcAttr{
 		Env:   os.Environ(),
 		Files: []uintptr{0, 2, 2, controlFD},
-		Sys:   &syscall.SysProcAttr{Ptrace: true},
+		// Pdeathsig is for the time until PTRACE_O_EXITKILL is set: a child
+		// stopped by ptrace whose tracer is gone stays so for ever.
+		Sys: &syscall.SysProcAttr{Ptrace: true, Pdeathsig: syscall.SIGKILL},
 	})
 	if err != nil {
 		return 0, fmt.Errorf("ptrace: %w", err)

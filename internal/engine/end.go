@@ -15,6 +15,7 @@ import (
 	"io/fs"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/sys"
@@ -96,17 +97,39 @@ func Inspect(calls *sys.Calls, v any) (e End, ok bool) {
 	if err != nil {
 		return End{}, false
 	}
-	err = e.Raw.Control(func(fd uintptr) {
-		e.Flags, err = calls.Flags(int(fd))
-		if err == nil && e.File != nil {
-			err = e.stat(calls, int(fd))
-		}
-	})
+	q := inquiries.Get().(*inquiry)
+	q.calls, q.end = calls, e
+	err = e.Raw.Control(q.ask)
+	if e = q.end; err == nil {
+		err = q.err
+	}
+	q.calls, q.end, q.err = nil, End{}, nil
+	inquiries.Put(q)
 	if err != nil || e.Kind == None {
 		return End{}, false
 	}
 	return e, true
 }
+
+// An inquiry is the question that Inspect puts to one descriptor, kept for the
+// next: its callback would be an allocation each time.
+type inquiry struct {
+	calls *sys.Calls
+	end   End
+	err   error
+	ask   func(fd uintptr)
+}
+
+var inquiries = sync.Pool{New: func() any {
+	q := new(inquiry)
+	q.ask = func(fd uintptr) {
+		q.end.Flags, q.err = q.calls.Flags(int(fd))
+		if q.err == nil && q.end.File != nil {
+			q.err = q.end.stat(q.calls, int(fd))
+		}
+	}
+	return q
+}}
 
 // stat fills in what fstat(2) says of an *os.File.
 func (e *End) stat(calls *sys.Calls, fd int) error {

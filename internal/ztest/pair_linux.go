@@ -198,7 +198,7 @@ func tcp(network, addr string, multipath bool, mss int) (a, b Stream, err error)
 			if got, err := c.MultipathTCP(); err != nil || got != multipath {
 				x.Close()
 				y.Close()
-				return nil, nil, fmt.Errorf("Multipath TCP in use: %v, want %v (%v)", got, multipath, err)
+				return nil, nil, fmt.Errorf("connection with Multipath TCP: %v, want %v (%v)", got, multipath, err)
 			}
 		}
 		return x, y, nil

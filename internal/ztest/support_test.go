@@ -121,7 +121,7 @@ func TestChildThatDoesNotExist(t *testing.T) {
 	}
 }
 
-// victim is run in children only.
+// TestVictim does what its environment says; only children have any.
 func TestVictim(t *testing.T) {
 	switch os.Getenv(leakEnv) {
 	case "goroutine":
