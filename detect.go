@@ -286,6 +286,7 @@ type sink struct {
 	// once it was inspected, and its Kind None if it cannot be told.
 	standard bool
 	end      engine.End
+	dead     error // what a Write to a closed leaf says
 	why      why
 }
 
@@ -301,7 +302,7 @@ func (s *sink) known() bool { return s.end.Known() }
 func (s *sink) reset() {
 	clear(s.buffers)
 	clear(s.layers)
-	s.buffers, s.layers, s.leaf, s.standard, s.why = s.buffers[:0], s.layers[:0], nil, false, why{}
+	s.buffers, s.layers, s.leaf, s.standard, s.dead, s.why = s.buffers[:0], s.layers[:0], nil, false, nil, why{}
 	if s.end.Known() {
 		s.end = engine.End{}
 	}

@@ -2,6 +2,7 @@ package zerocopy
 
 import (
 	"bufio"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -201,7 +202,7 @@ func Explain(dst io.Writer, src io.Reader) Plan { return Default().Explain(dst, 
 
 // Explain is the package's [Explain] with the settings of c.
 func (c *Copier) Explain(dst io.Writer, src io.Reader) Plan {
-	t := newTransfer(c, nil, nil)
+	t := newTransfer(c, context.Background(), nil)
 	defer t.release()
 	t.plan(dst, src)
 	return Plan{public(t.steps)}

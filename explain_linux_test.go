@@ -22,7 +22,9 @@ import (
 func TestExplain(t *testing.T) {
 	t.Parallel()
 	conn := func() net.Conn { return ztest.NewSource(t, ztest.TCP4, ztest.Pattern(1).Bytes(8000)).Reader.(net.Conn) }
-	file := func() *os.File { return ztest.NewSource(t, ztest.File, ztest.Pattern(1).Bytes(1<<20)).Reader.(*os.File) }
+	file := func() *os.File {
+		return ztest.NewSource(t, ztest.File, ztest.Pattern(1).Bytes(1<<20)).Reader.(*os.File)
+	}
 	peeked := bufio.NewReader(conn())
 	if _, err := peeked.Peek(312); err != nil {
 		t.Fatal(err)

@@ -52,16 +52,16 @@ func (t *transfer) flow() error {
 		if err := t.watch.err(); err != nil {
 			return err
 		}
-		if !t.checked {
-			if done, err := t.refusing(); done {
-				return err
-			}
-			t.checked = true
-		}
 		var err error
-		if at < len(t.from.layers) {
+		if !t.checked {
+			err = t.refusing(at)
+			t.checked = err == nil
+		}
+		switch {
+		case err != nil:
+		case at < len(t.from.layers):
 			err = t.prefix(at, room)
-		} else {
+		default:
 			err = t.turn(room)
 		}
 		if err == io.EOF {
@@ -147,24 +147,22 @@ func (l *layer) done(unwritten int64, err error) error {
 	return err
 }
 
-// refusing reports whether the destination can be told not to take bytes before
-// one is taken from the source: closed, past its write deadline, or not open for
-// writing. A source that is at its end already ends the copy without an error.
-func (t *transfer) refusing() (done bool, err error) {
+// refusing returns the error of a destination that can be told not to take bytes
+// before one is taken from the source: closed, past its write deadline, or not open
+// for writing. It is io.EOF if nothing comes from the layer at index at, because
+// that is the leaf and at its end: then nobody has to write.
+func (t *transfer) refusing(at int) error {
 	m := t.m
-	if !t.to.end.Known() {
-		return false, nil
+	err := t.to.dead
+	if t.to.known() {
+		if err = m.CheckDst(); err == nil && m.Dst.File != nil && m.Dst.Flags&sys.AccessMode == sys.ReadOnly {
+			err = m.Dst.Fail("write", "write", syscall.EBADF)
+		}
 	}
-	if err = m.CheckDst(); err == nil && m.Dst.File != nil && m.Dst.Flags&sys.AccessMode == sys.ReadOnly {
-		err = m.Dst.Fail("write", "write", syscall.EBADF)
+	if err != nil && at == len(t.from.layers) && t.from.end.Known() && t.atEnd() {
+		err = io.EOF
 	}
-	if err == nil {
-		return false, nil
-	}
-	if at, _ := t.from.ahead(); at == len(t.from.layers) && t.from.end.Known() && t.atEnd() {
-		err = nil
-	}
-	return true, err
+	return err
 }
 
 // atEnd reports whether the leaf has nothing more to give, without waiting.

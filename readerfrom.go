@@ -1,6 +1,9 @@
 package zerocopy
 
-import "io"
+import (
+	"context"
+	"io"
+)
 
 // A Writer is an io.Writer with io.ReaderFrom, by [Copy]. See [NewWriter].
 type Writer struct {
@@ -23,5 +26,5 @@ func (w *Writer) Write(p []byte) (n int, err error) { return w.w.Write(p) }
 
 // ReadFrom is Copy to the Writer below.
 func (w *Writer) ReadFrom(r io.Reader) (n int64, err error) {
-	return orDefault(w.c).copy(nil, w.w, r, nil)
+	return orDefault(w.c).copy(context.Background(), w.w, r, nil)
 }

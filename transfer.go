@@ -116,11 +116,6 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	}
 	t.detectWriter(dst)
 	t.watch.over(t.to.leaf, t.from.leaf)
-	if t.to.why.reason == ReasonAccess && t.from.known() {
-		if done, err := t.deadDestination(dst); done {
-			return err
-		}
-	}
 	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
 	}
@@ -167,28 +162,14 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		if _, ok := t.readsItself(dst); ok {
 			return t.plain(dst, src)
 		}
-		t.to = sink{buffers: t.to.buffers[:0], layers: t.to.layers[:0], leaf: dst, why: t.to.why}
+		if t.to.standard { // but cannot even be asked what it is: closed
+			_, t.to.dead = t.to.leaf.Write(nil)
+		}
+		if t.to.dead == nil {
+			t.to = sink{buffers: t.to.buffers[:0], layers: t.to.layers[:0], leaf: dst, why: t.to.why}
+		}
 	}
 	return t.pipeline()
-}
-
-// deadDestination tells of an *os.File or connection that cannot even be asked
-// what it is: closed, or a nil pointer. Nothing is taken from a source that has
-// something to give.
-func (t *transfer) deadDestination(dst io.Writer) (done bool, err error) {
-	if _, err = dst.Write(nil); err == nil {
-		return false, nil
-	}
-	if !t.from.end.Known() {
-		return false, nil
-	}
-	t.m = engine.NewMover(t.c.calls, t.c.pipes())
-	t.m.Src = t.from.end
-	defer t.endPipeline()
-	if t.atEnd() {
-		err = nil
-	}
-	return true, err
 }
 
 // fill does what bufio.Writer.ReadFrom does before the stream can go past b: what

@@ -1,6 +1,9 @@
 package zerocopy
 
-import "io"
+import (
+	"context"
+	"io"
+)
 
 // A Reader is an io.Reader with io.WriterTo, by [Copy]. See [NewReader].
 type Reader struct {
@@ -22,5 +25,5 @@ func (r *Reader) Read(p []byte) (n int, err error) { return r.r.Read(p) }
 
 // WriteTo is Copy from the Reader below.
 func (r *Reader) WriteTo(w io.Writer) (n int64, err error) {
-	return orDefault(r.c).copy(nil, w, r.r, nil)
+	return orDefault(r.c).copy(context.Background(), w, r.r, nil)
 }

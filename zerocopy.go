@@ -54,7 +54,7 @@ import (
 // that failed. If bytes were taken from a stream that dst did not accept, the
 // error is a *[PartialError] around that.
 func Copy(dst io.Writer, src io.Reader) (written int64, err error) {
-	return Default().copy(nil, dst, src, nil)
+	return Default().copy(context.Background(), dst, src, nil)
 }
 
 // CopyN copies n bytes, as [io.CopyN] does: on return written == n if and only
@@ -177,7 +177,7 @@ func (c *Copier) Copy(ctx context.Context, dst io.Writer, src io.Reader) (writte
 
 // CopyN is the package's [CopyN] with the settings of c.
 func (c *Copier) CopyN(dst io.Writer, src io.Reader, n int64) (written int64, err error) {
-	written, err = c.copy(nil, dst, io.LimitReader(src, n), nil)
+	written, err = c.copy(context.Background(), dst, io.LimitReader(src, n), nil)
 	if written == n {
 		return n, nil
 	}
@@ -192,12 +192,12 @@ func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written i
 	if buf != nil && len(buf) == 0 {
 		panic("empty buffer in CopyBuffer")
 	}
-	return c.copy(nil, dst, src, buf)
+	return c.copy(context.Background(), dst, src, buf)
 }
 
 // copy is what all of them do.
 func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
-	if ctx == nil && c.Report == nil {
+	if c.Report == nil && (ctx == nil || ctx.Done() == nil) {
 		if n, err, ok := c.fromMemory(dst, src); ok {
 			return n, err
 		}

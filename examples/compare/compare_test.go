@@ -72,8 +72,8 @@ func TestJudge(t *testing.T) {
 		{"medians differ, spreads overlap", ten(1.2, 0.1), ten(1, 0.1), tie},
 		{"one outlier does not hide a gain", ten(2, 0.01), outlier, better},
 		{"one outlier does not hide a loss", outlier, ten(2, 0.01), worse},
-		{"one measurement proves nothing", []float64{2}, []float64{1}, tie},
-		{"no measurement", nil, nil, tie},
+		{"few measurements prove nothing", ten(2, 0.01)[:4], ten(1, 0.01)[:4], undecided},
+		{"no measurement", nil, nil, undecided},
 	} {
 		if got := judge(tt.io, tt.zc, leastCPU); got != tt.want {
 			t.Errorf("%s: judge = %v, want %v", tt.why, got, tt.want)
@@ -151,6 +151,10 @@ func TestRoute(t *testing.T) {
 	if c := contradiction(splice[:1], seen) + contradiction(nil, seen) + contradiction(splice, nil); c != "" {
 		t.Errorf("contradiction where there is none: %s", c)
 	}
+	delegated := []step{{Mechanism: zerocopy.Delegated, Bytes: 9}}
+	if got := routeOf(delegated, "write"); got != "delegated (write)" || contradiction(delegated, seen) != "" {
+		t.Errorf("routeOf = %q, contradiction = %q", got, contradiction(delegated, seen))
+	}
 	if got := routeOf(splice, "?"); got != "splice tcp→pipe→tcp" {
 		t.Errorf("routeOf = %q", got)
 	}
@@ -199,7 +203,7 @@ func sample() *results {
 func TestTable(t *testing.T) {
 	t.Parallel()
 	var b strings.Builder
-	if err := writeTable(&b, sample()); err != nil {
+	if err := writeTable(&b, sample(), 0); err != nil {
 		t.Fatal(err)
 	}
 	for _, want := range []string{
@@ -210,6 +214,24 @@ func TestTable(t *testing.T) {
 		"Where Copy loses:\n  dearer: CPU ×2.00, throughput ×1.00: DEARER\n  slower: CPU ×1.00, throughput ×0.50: =, SLOWER\n  broken: failed: what arrived is not what was sent\n",
 		"disagree:\n  lies <b>: the Report says so\n",
 		"in its own words:\n  dearer: buffered: source *x is not a descriptor\n",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestNarrowTable(t *testing.T) {
+	t.Parallel()
+	var b strings.Builder
+	if err := writeTable(&b, sample(), 80); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{
+		"\ntcp → tcp: cheaper, faster\n" +
+			"  io.Copy  read+write       0.400 ± 0% CPU-s/GB          1.00 GB/s\n" +
+			"  Copy     splice via pipe  0.200 ± 0% CPU-s/GB  ×0.50   1.50 GB/s  ×1.50\n",
+		"\nbroken: FAILED\n",
 	} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("no %q in\n%s", want, b.String())

@@ -137,7 +137,7 @@ func emit(res *results, opt options, stdout, stderr io.Writer) error {
 		if err := enc.Encode(res); err != nil {
 			return err
 		}
-	} else if err := writeTable(stdout, res); err != nil {
+	} else if err := writeTable(stdout, res, terminalWidth(stdout)); err != nil {
 		return err
 	}
 	if opt.page == "" || len(res.Rows) == 0 {

@@ -162,13 +162,14 @@ func sizeFor(bytesPerSecond float64, each time.Duration, most int64) int64 {
 func measureAll(ctx context.Context, ps []pair, opt options, d *depot, pr *progress) ([]row, error) {
 	var rows []row
 	deadline := time.Now().Add(opt.time)
+	late := deadline.Add(opt.time / 4)
 	for i, p := range ps {
 		if ctx.Err() != nil {
 			break
 		}
 		pr.begin(p.name)
 		share := time.Until(deadline) / time.Duration(len(ps)-i)
-		r, err := measure(ctx, p, opt, d, time.Now().Add(share), pr)
+		r, err := measure(ctx, p, opt, d, time.Now().Add(share), late, pr)
 		if errors.Is(err, errUnsupported) {
 			return nil, err
 		}
@@ -186,7 +187,7 @@ func measureAll(ctx context.Context, ps []pair, opt options, d *depot, pr *progr
 
 // measure measures one pair, until the deadline unless opt says how often. With
 // an error the row holds what was measured before it.
-func measure(ctx context.Context, p pair, opt options, d *depot, deadline time.Time, pr *progress) (row, error) {
+func measure(ctx context.Context, p pair, opt options, d *depot, deadline, late time.Time, pr *progress) (row, error) {
 	r := row{Pair: p.name, Group: p.group, Src: p.src, Dst: p.dst, IOCopy: side{Route: "?"}, Copy: side{Route: "?"}}
 	st, err := newStage(ctx, p, d)
 	if err != nil {
@@ -223,7 +224,7 @@ func measure(ctx context.Context, p pair, opt options, d *depot, deadline time.T
 			rate = float64(n) / o.Wall.Seconds()
 		}
 	}
-	r.Copy.Route = routeOf(r.Copy.Steps, r.Copy.Route)
+	r.Copy.Route = routeOf(r.Copy.Steps, r.Copy.Route) // until here it is what was seen
 
 	r.Bytes = opt.size
 	if r.Bytes == 0 {
@@ -233,7 +234,7 @@ func measure(ctx context.Context, p pair, opt options, d *depot, deadline time.T
 		}
 		r.Bytes = sizeFor(rate, time.Until(deadline)/(2*plannedRounds), most)
 	}
-	return r, rounds(st, &r, opt.rounds, deadline, pr)
+	return r, rounds(st, &r, opt.rounds, deadline, late, pr)
 }
 
 // verify has who copy once, traced where that is permitted, and compares what
@@ -260,8 +261,9 @@ func verify(st stage, p pair, who contender, n int64, s *side, r *row) error {
 }
 
 // rounds has the contenders take turns and fills in the figures of r, also if
-// it returns an error.
-func rounds(st stage, r *row, fixed int, deadline time.Time, pr *progress) (err error) {
+// it returns an error. From late on a row gets two rounds only, so that a slow
+// machine ends, too.
+func rounds(st stage, r *row, fixed int, deadline, late time.Time, pr *progress) (err error) {
 	start := time.Now()
 	for i := 0; err == nil; i++ {
 		if fixed > 0 && i >= fixed {
@@ -270,6 +272,9 @@ func rounds(st stage, r *row, fixed int, deadline time.Time, pr *progress) (err 
 		// One more pair of rounds must fit, so that each goes first as often.
 		if fixed == 0 && i >= minRounds && i%2 == 0 &&
 			(i >= maxRounds || time.Now().Add(2*time.Since(start)/time.Duration(i)).After(deadline)) {
+			break
+		}
+		if fixed == 0 && i >= 2 && time.Now().After(late) {
 			break
 		}
 		order := []contender{ioCopy, ours}

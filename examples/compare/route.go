@@ -105,6 +105,8 @@ func routeOf(steps []step, seen string) string {
 	switch {
 	case !ok:
 		return seen
+	case m.Mechanism == zerocopy.Delegated:
+		return fmt.Sprintf("%v (%s)", m.Mechanism, seen)
 	case m.Route == "":
 		return m.Mechanism.String()
 	}

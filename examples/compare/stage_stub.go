@@ -6,6 +6,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"runtime"
 )
@@ -20,5 +21,7 @@ func playRole(string) int {
 	fmt.Fprintln(os.Stderr, "compare:", errUnsupported)
 	return 2
 }
+
+func terminalWidth(io.Writer) int { return 0 }
 
 func newStage(context.Context, pair, *depot) (stage, error) { return nil, errUnsupported }

@@ -46,10 +46,11 @@ const (
 	tie verdict = iota
 	better
 	worse
+	undecided // too few measurements
 )
 
 // String returns the verdict in JSON's and the page's word.
-func (v verdict) String() string { return [...]string{"tie", "better", "worse"}[v] }
+func (v verdict) String() string { return [...]string{"tie", "better", "worse", "undecided"}[v] }
 
 // MarshalText implements encoding.TextMarshaler.
 func (v verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil }
@@ -60,11 +61,15 @@ func (v verdict) MarshalText() ([]byte, error) { return []byte(v.String()), nil 
 // (Mann-Whitney, two-sided), while one outlier changes nothing.
 const agreement = 0.9
 
+// enough is how many measurements of each a verdict takes. With five, one row in
+// thirty gets a winner by chance.
+const enough = 5
+
 // judge compares measurements of which less is better. Differences of the medians
 // below least, a fraction, are a tie, and so is what the spread may have caused.
 func judge(ioCopy, ours []float64, least float64) verdict {
-	if len(ioCopy) < 2 || len(ours) < 2 {
-		return tie
+	if min(len(ioCopy), len(ours)) < enough {
+		return undecided
 	}
 	var less, more float64
 	for _, a := range ioCopy {

@@ -9,8 +9,8 @@ import (
 
 // cpuWords and speedWords say how Copy did. Losses are written large.
 var (
-	cpuWords   = [...]string{tie: "=", better: "cheaper", worse: "DEARER"}
-	speedWords = [...]string{tie: "", better: "faster", worse: "SLOWER"}
+	cpuWords   = [...]string{tie: "=", better: "cheaper", worse: "DEARER", undecided: "?"}
+	speedWords = [...]string{tie: "", better: "faster", worse: "SLOWER", undecided: ""}
 )
 
 // marks says in words how Copy did, such as "cheaper, faster".
@@ -27,41 +27,82 @@ func (r row) loses() bool {
 	return r.Failed != "" || r.CPUVerdict == worse || r.SpeedVerdict == worse
 }
 
-// writeTable prints the results for people.
-func writeTable(w io.Writer, res *results) error {
-	var b strings.Builder
+// writeTable prints the results for people: a line a row, or three where that
+// does not fit into width columns. Width 0 is no limit.
+func writeTable(w io.Writer, res *results, width int) error {
+	var b, table strings.Builder
 	b.WriteString(res.Command + "\n" + res.Machine.String() + "\n\n")
-	t := grid{right: map[int]bool{3: true, 4: true, 5: true, 6: true, 7: true, 8: true}}
-	t.row("source → destination", "io.Copy goes by", "Copy goes by", "io.Copy", "Copy", "CPU", "io.Copy", "Copy", "speed", "Copy is")
-	t.row("", "", "", "CPU-s/GB", "CPU-s/GB", "ratio", "GB/s", "GB/s", "ratio", "")
-	var last group
-	for _, r := range res.Rows {
-		if r.Group != last {
-			last = r.Group
-			t.heading(string(last))
-		}
-		if r.Rounds == 0 {
-			t.row(r.Pair, short(r.IOCopy.Route), short(r.Copy.Route), "", "", "", "", "", "", "FAILED")
-			continue
-		}
-		mark := r.marks()
-		if r.Failed != "" {
-			mark = "FAILED"
-		} else if r.Contradiction != "" {
-			mark += " (!)"
-		}
-		t.row(r.Pair, short(r.IOCopy.Route), short(r.Copy.Route),
-			r.IOCopy.CPU.text(), r.Copy.CPU.text(), fmt.Sprintf("×%.2f", r.CPURatio),
-			fmt.Sprintf("%.2f", r.IOCopy.GBps.Median), fmt.Sprintf("%.2f", r.Copy.GBps.Median),
-			fmt.Sprintf("×%.2f", r.SpeedRatio), mark)
+	g := wide(res.Rows)
+	g.write(&table)
+	if width > 0 && g.width() > width {
+		table.Reset()
+		narrow(res.Rows, &table)
 	}
-	t.write(&b)
-	b.WriteByte('\n')
+	b.WriteString(table.String() + "\n")
 	for _, n := range res.notes() {
 		b.WriteString(n + "\n")
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+// wide is the table with a line a row.
+func wide(rows []row) *grid {
+	g := &grid{right: map[int]bool{3: true, 4: true, 5: true, 6: true, 7: true, 8: true}}
+	g.row("source → destination", "io.Copy goes by", "Copy goes by", "io.Copy", "Copy", "CPU", "io.Copy", "Copy", "speed", "Copy is")
+	g.row("", "", "", "CPU-s/GB", "CPU-s/GB", "ratio", "GB/s", "GB/s", "ratio", "")
+	var last group
+	for _, r := range rows {
+		if r.Group != last {
+			last = r.Group
+			g.heading(string(last))
+		}
+		a, b := r.IOCopy.cells(), r.Copy.cells()
+		g.row(r.Pair, a[0], b[0], a[1], b[1], times(r.CPURatio), a[2], b[2], times(r.SpeedRatio), r.mark())
+	}
+	return g
+}
+
+// narrow writes the table with three lines a row.
+func narrow(rows []row, b *strings.Builder) {
+	var last group
+	for _, r := range rows {
+		if r.Group != last {
+			last = r.Group
+			b.WriteString("— " + string(last) + " —\n")
+		}
+		b.WriteString(r.Pair + ": " + r.mark() + "\n")
+		io, zc := r.IOCopy.cells(), r.Copy.cells()
+		fmt.Fprintf(b, "  io.Copy  %-15s  %10s CPU-s/GB %6s  %5s GB/s\n", io[0], io[1], "", io[2])
+		fmt.Fprintf(b, "  Copy     %-15s  %10s CPU-s/GB %6s  %5s GB/s %6s\n", zc[0], zc[1], times(r.CPURatio), zc[2], times(r.SpeedRatio))
+	}
+}
+
+// mark is the row's last column.
+func (r row) mark() string {
+	switch {
+	case r.Failed != "":
+		return "FAILED"
+	case r.Contradiction != "":
+		return r.marks() + " (!)"
+	}
+	return r.marks()
+}
+
+// cells are a side's way, CPU time and throughput.
+func (s side) cells() [3]string {
+	if len(s.cpu) == 0 {
+		return [3]string{short(s.Route)}
+	}
+	return [3]string{short(s.Route), s.CPU.text(), fmt.Sprintf("%.2f", s.GBps.Median)}
+}
+
+// times prints a ratio.
+func times(ratio float64) string {
+	if ratio == 0 {
+		return ""
+	}
+	return fmt.Sprintf("×%.2f", ratio)
 }
 
 // text prints a spread as median and ±.
@@ -84,23 +125,21 @@ func (m machine) String() string {
 
 // summary counts the rows.
 func (res *results) summary() string {
-	var count [3]int
-	var faster, slower, failed int
+	var cpu, speed [undecided + 1]int
+	failed := 0
 	for _, r := range res.Rows {
-		if r.Rounds == 0 {
+		if r.Failed != "" {
 			failed++
 			continue
 		}
-		count[r.CPUVerdict]++
-		switch r.SpeedVerdict {
-		case better:
-			faster++
-		case worse:
-			slower++
-		}
+		cpu[r.CPUVerdict]++
+		speed[r.SpeedVerdict]++
 	}
 	s := fmt.Sprintf("%d of %d rows in %.0f s. Copy is cheaper in %d, = in %d, dearer in %d; faster in %d, slower in %d.",
-		len(res.Rows), res.Planned, res.Took, count[better], count[tie], count[worse], faster, slower)
+		len(res.Rows), res.Planned, res.Took, cpu[better], cpu[tie], cpu[worse], speed[better], speed[worse])
+	if cpu[undecided] > 0 {
+		s += fmt.Sprintf(" %d got too few rounds to say (?).", cpu[undecided])
+	}
 	if failed > 0 {
 		s += fmt.Sprintf(" %d failed.", failed)
 	}
@@ -162,7 +201,8 @@ type grid struct {
 func (g *grid) row(cells ...string)  { g.lines = append(g.lines, cells) }
 func (g *grid) heading(title string) { g.lines = append(g.lines, []string{title}) }
 
-func (g *grid) write(b *strings.Builder) {
+// columns returns how wide each column is.
+func (g *grid) columns() []int {
 	var width []int
 	for _, l := range g.lines {
 		for i, c := range l {
@@ -174,6 +214,19 @@ func (g *grid) write(b *strings.Builder) {
 			}
 		}
 	}
+	return width
+}
+
+// width returns how wide the longest line may be.
+func (g *grid) width() (n int) {
+	for _, w := range g.columns() {
+		n += w + 2
+	}
+	return n - 2
+}
+
+func (g *grid) write(b *strings.Builder) {
+	width := g.columns()
 	for _, l := range g.lines {
 		var line strings.Builder
 		if len(l) == 1 {

@@ -37,6 +37,9 @@ func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) 
 		case m.parked: // the destination is ready now
 		case m.err == nil:
 			return 0, false, nil
+		case m.Src.Kind.Socket() && m.err != syscall.EAGAIN && m.err != syscall.EPIPE && !refusal(m.err):
+			// A pipe as the destination says nothing but EPIPE of its own.
+			return 0, true, m.Src.Fail("read", call, m.err)
 		case m.err != syscall.EAGAIN:
 			if m.Dst.refused(m.err) || m.Src.File != nil && sourceOnly(m.err) {
 				return 0, false, m.err

@@ -219,10 +219,14 @@ func refusal(err error) bool {
 }
 
 // refused says what becomes of the errno of a mechanism that could have come from
-// e. An *os.File is asked again by the buffered copy, whose plain read or write
-// then has the file's own error. A connection forgets an error that it has told
-// once, so only a refusal is handed on.
-func (e *End) refused(err error) bool { return e.File != nil || refusal(err) }
+// e. A file is asked again by the buffered copy, whose plain read or write then
+// has the file's own error. A socket, also one that is an *os.File, forgets an
+// error that it has told once, and would say end of file next, so only a refusal
+// is handed on (H30), and EPIPE, which it repeats: a Write to an *os.File that is
+// standard output has to see it (H06).
+func (e *End) refused(err error) bool {
+	return !e.Kind.Socket() || refusal(err) || e.File != nil && err == syscall.EPIPE
+}
 
 // Fail dresses the error of an operation on e as os or net would have: op is
 // "read" or "write", call is the system call that gave errno.

@@ -222,11 +222,12 @@ func (d *Dest) stop(closeFar func()) {
 	})
 }
 
-// Close closes both ends, ends the peer and removes the file. What Finish
-// returned stays valid. It may be called more than once.
+// Close throws both ends away without waiting for what is on its way, ends the
+// peer and removes the file. What Finish returned stays valid. It may be called
+// more than once.
 func (d *Dest) Close() {
-	d.stop(func() { d.far.Close() })
-	d.Writer.Close()
+	d.stop(func() { discard(d.far) })
+	discard(d.Writer)
 	<-d.done
 	if d.remove != nil {
 		d.remove()

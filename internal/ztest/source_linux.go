@@ -199,11 +199,11 @@ func (s *Source) stop(closeFar func()) {
 	})
 }
 
-// Close closes both ends, ends the peer and removes the file. It may be called
-// more than once.
+// Close throws both ends away without waiting for what is on its way, ends the
+// peer and removes the file. It may be called more than once.
 func (s *Source) Close() {
-	s.stop(func() { s.far.Close() })
-	s.Reader.Close()
+	s.stop(func() { discard(s.far) })
+	discard(s.Reader)
 	<-s.done
 	if s.remove != nil {
 		s.remove()

@@ -1,0 +1,5 @@
+//go:build !race
+
+package zerocopy_test
+
+const raceEnabled = false
