@@ -142,7 +142,7 @@ func heat(rows []row) (theirs, ours [][]cell) {
 			}
 			r := &rows[i]
 			a = append(a, cell{r, short(r.IOCopy.Route), fmt.Sprintf("%.3f", r.IOCopy.CPU.Median), "", ratio(r.IOCopy.CPU.Median, most), "cost"})
-			b = append(b, cell{r, short(r.Copy.Route), fmt.Sprintf("×%.2f", r.CPURatio), fmt.Sprintf("%.3f", r.Copy.CPU.Median),
+			b = append(b, cell{r, short(r.Copy.Route), times(r.CPURatio), fmt.Sprintf("%.3f s/GB", r.Copy.CPU.Median),
 				shade(r.CPURatio, r.CPUVerdict), r.CPUVerdict.String()})
 		}
 		theirs, ours = append(theirs, a), append(ours, b)
@@ -175,12 +175,12 @@ func axisOf(rows []row) float64 {
 	slices.Sort(all)
 	axis := all[0]
 	for _, v := range all {
-		if v <= 4*quantile(all, 0.5) {
+		if v <= 2.5*quantile(all, 0.5) {
 			axis = v
 		}
 	}
 	step := math.Pow(10, math.Floor(math.Log10(axis)))
-	for _, f := range []float64{1, 2, 4, 8, 10} { // such that quarters are short numbers
+	for _, f := range []float64{1, 1.2, 1.6, 2, 2.4, 3.2, 4, 6, 8, 10} { // quarters of which are short numbers
 		if f*step >= axis*1.02 {
 			return f * step
 		}

@@ -16,11 +16,24 @@ const (
 	aPipe   kind = "pipe"            // *os.File, a pipe of the default 64 KiB
 	aUnix   kind = "unix"            // *net.UnixConn, a stream
 	aTCP    kind = "tcp"             // *net.TCPConn over loopback
-	anInode kind = "os.File(socket)" // *os.File, a TCP socket, as os.NewFile makes it of an inherited descriptor
+	aSocket kind = "os.File(socket)" // *os.File, a TCP socket, as os.NewFile makes it of an inherited descriptor
 	aZero   kind = "/dev/zero"       // *os.File, the device, which never ends
 	aGzip   kind = "gzip file"       // *os.File, a regular file to be decompressed
 	memory  kind = "bytes"           // *bytes.Reader
 )
+
+// descriptor is the kind of descriptor below k, as the routes of a Report name it.
+func (k kind) descriptor() string {
+	switch k {
+	case aSocket:
+		return "tcp"
+	case aZero:
+		return "zero"
+	case aGzip:
+		return "file"
+	}
+	return string(k)
+}
 
 // kinds are the ends of the bare pairs, in the order of the heat map.
 var kinds = []kind{aFile, aPipe, aUnix, aTCP}
@@ -73,7 +86,7 @@ var pairs = append(barePairs(), []pair{
 	{name: "tcp → bufio(unix)", group: wrapped, src: aTCP, dst: aUnix, writer: func(w io.Writer) io.Writer {
 		return bufio.NewWriter(w)
 	}, finish: func(w io.Writer) error { return w.(*bufio.Writer).Flush() }},
-	{name: "os.File(socket) → tcp", group: wrapped, src: anInode, dst: aTCP},
+	{name: "os.File(socket) → tcp", group: wrapped, src: aSocket, dst: aTCP},
 	{name: "opt-in meter(tcp) → tcp", group: wrapped, src: aTCP, dst: aTCP, reader: func(r io.Reader, _ int64) io.Reader {
 		return &openMeter{meter{r: r}}
 	}},

@@ -68,9 +68,9 @@ func (t *tally) route(src, dst kind) string {
 	case m.Name == "":
 		return "?"
 	case m.From == "src":
-		return fmt.Sprintf("%s %s→%s", m.Name, src, dst)
+		return fmt.Sprintf("%s %s→%s", m.Name, src.descriptor(), dst.descriptor())
 	case m.From == "pipe":
-		return fmt.Sprintf("%s %s→pipe→%s", m.Name, src, dst)
+		return fmt.Sprintf("%s %s→pipe→%s", m.Name, src.descriptor(), dst.descriptor())
 	case slices.ContainsFunc(t.Calls, func(c call) bool { return c.From == "src" && c.Bytes > 0 }):
 		return "read+write"
 	}

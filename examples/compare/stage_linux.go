@@ -234,7 +234,7 @@ func open(k kind) (r, w *end, err error) {
 			return nil, nil, os.NewSyscallError("socketpair", err)
 		}
 		return &end{fd: os.NewFile(uintptr(fds[0]), "unix")}, &end{fd: os.NewFile(uintptr(fds[1]), "unix")}, nil
-	case aTCP, anInode:
+	case aTCP, aSocket:
 		return openTCP()
 	}
 	return nil, nil, fmt.Errorf("no stream of kind %s", k)
