@@ -248,7 +248,9 @@ func (t *transfer) planChain(depth int) {
 		room = min(room, l.room())
 		if n := min(room, int64(len(l.buffered()))); n > 0 && i >= depth {
 			t.foresee(Buffered, "", n, l.prefix())
-			room -= n
+			if room < unlimited {
+				room -= n
+			}
 		}
 	}
 	if room > 0 {

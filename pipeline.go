@@ -2,6 +2,7 @@ package zerocopy
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"syscall"
 	"time"
@@ -30,9 +31,21 @@ func (t *transfer) pipeline() error {
 	return err
 }
 
+// errEnd is the end of a leaf. It is not io.EOF, which a Writer or a callback may
+// well return as an error of its own.
+var errEnd = errors.New("end of the source")
+
+// sourceError is the error of reading the leaf.
+func sourceError(err error) error {
+	if err == io.EOF {
+		return errEnd
+	}
+	return err
+}
+
 // flow runs until the source ends (nil) or something fails.
 func (t *transfer) flow() error {
-	for i := len(t.to.layers) - 1; i >= 0; i-- {
+	for i := range t.to.layers { // the outer first: it writes to the inner
 		if flush := t.to.layers[i].Flush; flush != nil {
 			if err := flush(); err != nil {
 				return err
@@ -64,7 +77,7 @@ func (t *transfer) flow() error {
 		default:
 			err = t.turn(room)
 		}
-		if err == io.EOF {
+		if err == errEnd {
 			t.charge()
 			if more, err := t.nextPart(len(t.from.layers)); !more {
 				return err
@@ -92,6 +105,18 @@ func (ch *chain) ahead() (at int, room int64) {
 	return len(ch.layers), room
 }
 
+// beyond returns how many bytes of the leaf can follow what is buffered in layers.
+func (ch *chain) beyond() int64 {
+	room := int64(unlimited)
+	for i := range ch.layers {
+		l := &ch.layers[i]
+		if room = min(room, l.room()); room < unlimited {
+			room -= min(room, int64(len(l.buffered())))
+		}
+	}
+	return room
+}
+
 // part prepares for the leaf that the source has now.
 func (t *transfer) part() {
 	t.m.Src = t.from.end
@@ -104,8 +129,7 @@ func (t *transfer) part() {
 // choose asks for the ways from the leaf to the destination.
 func (t *transfer) choose() {
 	t.next, t.consumed = 0, false
-	_, room := t.from.ahead()
-	t.ways = t.c.choose(&t.to, &t.from, room, t.off)
+	t.ways = t.c.choose(&t.to, &t.from, t.from.beyond(), t.off)
 }
 
 // nextPart goes on to what follows the layer at index depth, which has come to
@@ -149,7 +173,7 @@ func (l *layer) done(unwritten int64, err error) error {
 
 // refusing returns the error of a destination that can be told not to take bytes
 // before one is taken from the source: closed, past its write deadline, or not open
-// for writing. It is io.EOF if nothing comes from the layer at index at, because
+// for writing. It is errEnd if nothing comes from the layer at index at, because
 // that is the leaf and at its end: then nobody has to write.
 func (t *transfer) refusing(at int) error {
 	m := t.m
@@ -160,7 +184,7 @@ func (t *transfer) refusing(at int) error {
 		}
 	}
 	if err != nil && at == len(t.from.layers) && t.from.end.Known() && t.atEnd() {
-		err = io.EOF
+		err = errEnd
 	}
 	return err
 }
@@ -239,7 +263,7 @@ func (t *transfer) piped(max int) error {
 		return t.refused(err)
 	}
 	if err != nil {
-		return err
+		return sourceError(err)
 	}
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
@@ -262,7 +286,11 @@ func (t *transfer) piped(max int) error {
 			if err := m.Unpipe(); err != nil {
 				return err
 			}
-			return t.deliver(len(t.from.layers), t.ways.why)
+			w := t.ways.why
+			if err == nil {
+				w = becauseOf(ReasonCheck, DestinationEnd, t.to.leaf)
+			}
+			return t.deliver(len(t.from.layers), w)
 		}
 		if err != nil {
 			return err
@@ -285,10 +313,13 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 		return t.refused(err)
 	}
 	if err != nil {
-		return err
+		return sourceError(err)
 	}
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
+	}
+	if n == 0 {
+		return nil // it has waited
 	}
 	t.consumed, t.zeros = true, 0
 	t.add(wayMechanism[way], way.route(&m.Dst, &m.Src), int64(n), t.calls(), why{})
@@ -356,7 +387,7 @@ func (t *transfer) buffered(max int, w why) error {
 		if n, again, er = m.ReadOnce(buf); again {
 			t.buffer.put()
 			if err := m.Wait(); err != nil {
-				return err
+				return sourceError(err)
 			}
 			return t.deliver(len(t.from.layers), w)
 		}
@@ -367,7 +398,7 @@ func (t *transfer) buffered(max int, w why) error {
 			return err
 		}
 	}
-	return er
+	return sourceError(er)
 }
 
 // prefix writes what the layer at index at has buffered, at most room bytes.
@@ -473,21 +504,17 @@ func (t *transfer) beforeRead() error {
 	return nil
 }
 
-// beforeWrite asks the destination's layers before a wait, the inner first.
+// beforeWrite asks the destination's layers before a wait, the inner first. They,
+// and a Moved before, may have moved the deadline that ends the copy.
 func (t *transfer) beforeWrite() error {
-	asked := false
 	for i := len(t.to.layers) - 1; i >= 0; i-- {
 		if opt := t.to.layers[i]; opt.Before != nil {
-			asked = true
 			if err := opt.Before(); err != nil {
 				return err
 			}
 		}
 	}
-	if asked {
-		return t.watch.err()
-	}
-	return nil
+	return t.watch.err()
 }
 
 // account tells everybody that the destination accepted n bytes which came from

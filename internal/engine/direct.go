@@ -14,7 +14,8 @@ const contradictions = 2
 // between them. The destination's write lock is held during the call, so that
 // its bytes do not land inside another goroutine's Write; the source is held open
 // (Control), and locked too where op moves a file's own position. EAGAIN may mean
-// either end: poll(2) tells which, and that one alone is waited for.
+// either end: poll(2) tells which, and that one alone is waited for. After a wait it
+// returns with n == 0, since a deadline of the other end may have been set for less.
 func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) (n int, handled bool, err error) {
 	m.op, m.max, m.mem = op, max, nil
 	for tries := 0; tries < contradictions; {
@@ -35,6 +36,7 @@ func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) 
 			m.raced = false
 			return m.n, true, nil
 		case m.parked: // the destination is ready now
+			return 0, true, nil
 		case m.err == nil:
 			return 0, false, nil
 		case m.Src.Kind.Socket() && m.err != syscall.EAGAIN && m.err != syscall.EPIPE && !refusal(m.err):
@@ -46,12 +48,8 @@ func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) 
 			}
 			return 0, true, m.Dst.Fail("write", call, m.err)
 		case m.Src.Pollable() && m.ready&sys.Readable == 0:
-			switch err := m.Wait(); {
-			case err != nil:
-				return 0, true, err
-			case len(m.mem) > 0:
-				return len(m.mem), true, nil
-			}
+			err := m.Wait()
+			return len(m.mem), true, err
 		default:
 			tries++
 		}
