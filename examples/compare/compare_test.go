@@ -309,6 +309,8 @@ func TestUsage(t *testing.T) {
 		{"-size 1", 2, "want a number of bytes"},
 		{"-rounds -1", 2, "want 0 or more"},
 		{"-time 0s", 2, "want more than 0"},
+		{"-o /nonexistent/page.html", 1, "no such file"},
+		{"-dir /nonexistent", 1, "no such file"},
 		{"extra", 2, "unexpected argument"},
 		{"-list -rows ^tcp", 0, "tcp → bufio(unix)\n"},
 	} {

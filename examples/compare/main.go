@@ -38,6 +38,7 @@ import (
 	"os/signal"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -77,12 +78,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	} else if err != nil {
 		return 2 // flag has said why
 	}
-	var chosen []pair
-	for _, p := range pairs {
-		if opt.rows.MatchString(p.name) {
-			chosen = append(chosen, p)
-		}
-	}
+	chosen := slices.DeleteFunc(slices.Clone(pairs), func(p pair) bool { return !opt.rows.MatchString(p.name) })
 	if len(chosen) == 0 {
 		fmt.Fprintf(stderr, "compare: no row matches %q; -list shows them\n", opt.rows)
 		return 2
@@ -94,39 +90,49 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		return 0
 	}
 
-	tmp, err := os.MkdirTemp(opt.dir, "zerocopy-compare-")
+	res, err := compare(ctx, chosen, opt, stderr)
+	if err == nil {
+		res.Command = command(args)
+		err = emit(res, opt, stdout, stderr)
+	}
 	if err != nil {
 		fmt.Fprintln(stderr, "compare:", err)
 		return 1
 	}
-	defer os.RemoveAll(tmp)
-	if tmp, err = filepath.EvalSymlinks(tmp); err != nil { // the kernel names files by their real path
-		fmt.Fprintln(stderr, "compare:", err)
+	switch {
+	case res.Interrupted:
+		return 130
+	case slices.ContainsFunc(res.Rows, func(r row) bool { return r.Failed != "" }):
 		return 1
 	}
-	res := results{Machine: lookAround(tmp), Command: command(args), Planned: len(chosen)}
+	return 0
+}
+
+// compare measures the chosen pairs. That ctx is done is no error.
+func compare(ctx context.Context, chosen []pair, opt options, stderr io.Writer) (*results, error) {
+	if opt.page != "" { // an error is better told before the work than after it
+		f, err := os.OpenFile(opt.page, os.O_WRONLY|os.O_CREATE, 0o644)
+		if err != nil {
+			return nil, err
+		}
+		f.Close()
+	}
+	tmp, err := os.MkdirTemp(opt.dir, "zerocopy-compare-")
+	if err != nil {
+		return nil, err
+	}
+	defer os.RemoveAll(tmp)
+	if tmp, err = filepath.EvalSymlinks(tmp); err != nil { // the kernel names files by their real path
+		return nil, err
+	}
+	res := &results{Machine: lookAround(tmp), Planned: len(chosen)}
 	start := time.Now()
 	res.Rows, err = measureAll(ctx, chosen, opt, &depot{dir: tmp}, newProgress(stderr, len(chosen), start))
 	res.Took = time.Since(start).Round(time.Second / 10).Seconds()
-	if err != nil && ctx.Err() == nil {
-		fmt.Fprintln(stderr, "compare:", err)
-		return 1
+	if res.Interrupted = ctx.Err() != nil; res.Interrupted {
+		err = nil
 	}
-	res.Interrupted = ctx.Err() != nil
-
-	if err := emit(&res, opt, stdout, stderr); err != nil {
-		fmt.Fprintln(stderr, "compare:", err)
-		return 1
-	}
-	if res.Interrupted {
-		return 130
-	}
-	for _, r := range res.Rows {
-		if r.Failed != "" {
-			return 1
-		}
-	}
-	return 0
+	return res, err
 }
 
 // emit writes the results where the options want them.

@@ -130,7 +130,7 @@ const (
 	minRounds = 6  // with fewer, verdicts come by chance too often, see agreement
 	maxRounds = 24 // more would only use up time that other rows can have
 	// plannedRounds is how many a row gets if its size was chosen well.
-	plannedRounds = 12
+	plannedRounds = 16
 
 	minSize = 8 << 20
 	maxSize = 256 << 20

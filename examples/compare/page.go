@@ -175,7 +175,7 @@ func axisOf(rows []row) float64 {
 	slices.Sort(all)
 	axis := all[0]
 	for _, v := range all {
-		if v <= 2.5*quantile(all, 0.5) {
+		if v <= 3*quantile(all, 0.5) {
 			axis = v
 		}
 	}
