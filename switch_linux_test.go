@@ -27,7 +27,7 @@ var paths = []path{
 	{"file→file", ztest.File, ztest.File, zerocopy.CopyFileRange, "file→file"},
 	{"tcp→tcp", ztest.TCP4, ztest.TCP4, zerocopy.Splice, "tcp→pipe→tcp"},
 	{"tcp→file", ztest.TCP4, ztest.File, zerocopy.Splice, "tcp→pipe→file"},
-	{"tcp→pipe", ztest.TCP4, ztest.Pipe, zerocopy.Splice, "tcp→pipe"},
+	{"tcp→pipe", ztest.TCP4, ztest.Pipe, zerocopy.Splice, "tcp→pipe→pipe"},
 	{"pipe→tcp", ztest.Pipe, ztest.TCP4, zerocopy.Splice, "pipe→tcp"},
 	{"pipe→pipe", ztest.Pipe, ztest.Pipe, zerocopy.Splice, "pipe→pipe"},
 	{"unix→tcp", ztest.Unix, ztest.TCP4, zerocopy.Splice, "unix→pipe→tcp"},

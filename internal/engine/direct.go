@@ -11,7 +11,8 @@ import (
 const contradictions = 2
 
 // direct moves bytes by op, a call that takes both descriptors with no pipe
-// between them. The destination's write lock is held during the call, so that
+// between them. The source is a pipe or a file, never a socket, which would tell
+// an error once and then say that it is at its end. The destination's write lock is held during the call, so that
 // its bytes do not land inside another goroutine's Write; the source is held open
 // (Control), and locked too where op moves a file's own position. EAGAIN may mean
 // either end: poll(2) tells which, and that one alone is waited for. After a wait it
@@ -39,9 +40,6 @@ func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) 
 			return 0, true, nil
 		case m.err == nil:
 			return 0, false, nil
-		case m.Src.Kind.Socket() && m.err != syscall.EAGAIN && m.err != syscall.EPIPE && !refusal(m.err):
-			// A pipe as the destination says nothing but EPIPE of its own.
-			return 0, true, m.Src.Fail("read", call, m.err)
 		case m.err != syscall.EAGAIN:
 			if m.Dst.refused(m.err) || m.Src.File != nil && sourceOnly(m.err) {
 				return 0, false, m.err

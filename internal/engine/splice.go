@@ -1,7 +1,7 @@
 package engine
 
-// Splice moves at most max bytes by splice(2) with no pipe between: one of the
-// two ends is a pipe. It waits for whichever end is not ready. n bytes were
+// Splice moves at most max bytes by splice(2) with no pipe between: the
+// source is a pipe, or the destination of a file. It waits for whichever end is not ready. n bytes were
 // accepted by the destination, unless Mem holds n bytes that a plain read found.
 func (m *Mover) Splice(max int) (n int, handled bool, err error) {
 	return m.direct(m.spliceFn, "splice", max)
