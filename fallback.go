@@ -72,16 +72,16 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 	}
 	w := t.unknown(dst, src)
 	if t.writesItself(src) && t.watch.canEnd() {
-		if d, ok := enter(src, dst); ok {
-			defer d.leave()
+		if d, ok := enter(src); ok {
+			defer leave(d)
 			n, err := src.(io.WriterTo).WriteTo(dst)
 			return t.delegated(n, err, becauseOf(ReasonOwnMethod, SourceEnd, src))
 		}
 		w = becauseOf(ReasonNested, SourceEnd, src)
 	}
 	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd() {
-		if d, ok := enter(dst, src); ok {
-			defer d.leave()
+		if d, ok := enter(dst); ok {
+			defer leave(d)
 			n, err := rf.ReadFrom(t.bare(src))
 			return t.delegated(n, err, becauseOf(ReasonOwnMethod, DestinationEnd, dst))
 		}
@@ -303,47 +303,39 @@ func (t *transfer) bare(src io.Reader) io.Reader {
 	return src
 }
 
-// A delegation is a WriteTo or ReadFrom that a copy has called and that has not
-// returned.
-type delegation struct {
-	typ   reflect.Type
-	ptr   uintptr
-	other reflect.Type
-	with  uintptr
-}
-
+// delegations are the values whose WriteTo or ReadFrom a copy has called and that
+// have not returned; of a value that cannot be compared, its type.
 var delegations struct {
 	mu   sync.Mutex
-	busy map[delegation]struct{}
+	busy map[any]struct{}
 }
 
-// enter notes that a method of v is about to be called for a copy with other;
-// leave notes its end. ok is false where that call is under way already: a method
-// that calls Copy on its own receiver would call itself for ever (H34), so the
-// inner Copy reads and writes.
-func enter(v, other any) (d delegation, ok bool) {
+// enter notes that a method of v is about to be called for a copy; leave notes its
+// end. ok is false where that call is under way already: a method that calls Copy
+// on its own receiver would call itself for ever (H34), so the inner Copy reads and
+// writes.
+func enter(v any) (d any, ok bool) {
 	switch v.(type) {
 	case *bytes.Buffer, *bytes.Reader, *strings.Reader, *net.Buffers:
-		return d, true // known not to
+		return nil, true // known not to
 	}
-	d.typ, d.ptr = reflect.TypeOf(v), identity(v)
-	if d.ptr == 0 {
-		d.other, d.with = reflect.TypeOf(other), identity(other)
+	if d = v; !isKey(v) {
+		d = reflect.TypeOf(v)
 	}
 	delegations.mu.Lock()
 	defer delegations.mu.Unlock()
 	if _, busy := delegations.busy[d]; busy {
-		return d, false
+		return nil, false
 	}
 	if delegations.busy == nil {
-		delegations.busy = make(map[delegation]struct{})
+		delegations.busy = make(map[any]struct{})
 	}
 	delegations.busy[d] = struct{}{}
 	return d, true
 }
 
-func (d delegation) leave() {
-	if d.typ == nil {
+func leave(d any) {
+	if d == nil {
 		return
 	}
 	delegations.mu.Lock()
@@ -351,12 +343,11 @@ func (d delegation) leave() {
 	delegations.mu.Unlock()
 }
 
-// identity tells values of one type apart where they are pointers.
-func identity(v any) uintptr {
-	if p := reflect.ValueOf(v); p.Kind() == reflect.Pointer {
-		return p.Pointer()
-	}
-	return 0
+// isKey reports whether v can be found in a map: it is comparable and, as a NaN in
+// it would prevent, equal to itself.
+func isKey(v any) bool {
+	r, itself := reflect.ValueOf(v), v
+	return r.Kind() == reflect.Pointer || r.Comparable() && v == itself
 }
 
 // isTimeout reports whether err is what an expired deadline gives.

@@ -123,7 +123,7 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	buffers := slices.Clone(t.to.buffers)
 	for _, b := range buffers {
 		if ended, err := t.fill(b, src); ended || err != nil {
-			return err
+			return t.watch.instead(err)
 		}
 	}
 	dst = buffers[len(buffers)-1].wr

@@ -38,7 +38,9 @@ func Child(tb testing.TB, name string, env ...string) string {
 	defer cancel()
 	cmd := exec.CommandContext(ctx, exe, "-test.run="+strings.Join(run, "/"),
 		"-test.v", "-test.count=1", "-test.parallel=1", fmt.Sprintf("-test.timeout=%v", timeout))
-	cmd.Env = append(append(os.Environ(), env...), childEnv+"="+name)
+	// Under the race detector a process sleeps for a second before it exits.
+	race := "GORACE=" + strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0")
+	cmd.Env = append(append(os.Environ(), race, childEnv+"="+name), env...)
 	b, err := cmd.CombinedOutput()
 	out := string(b)
 	switch {

@@ -120,6 +120,21 @@ func SetNonblock(c syscall.Conn, on bool) error {
 	return control(c, func(fd uintptr) error { return syscall.SetNonblock(int(fd), on) })
 }
 
+// SetAppend sets O_APPEND on the open description of c behind the back of package
+// os (hazard H07).
+func SetAppend(c syscall.Conn) error {
+	return control(c, func(fd uintptr) error {
+		flags, _, e := syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_GETFL, 0)
+		if e == 0 {
+			_, _, e = syscall.Syscall(syscall.SYS_FCNTL, fd, syscall.F_SETFL, flags|syscall.O_APPEND)
+		}
+		if e != 0 {
+			return os.NewSyscallError("fcntl", e)
+		}
+		return nil
+	})
+}
+
 // blocking returns a file of the same open description in blocking mode, as
 // standard input often is: package os does not wait for it with epoll. f is
 // closed.

@@ -51,14 +51,25 @@ func (t *Task) Wait() {
 // poller. A function that has returned is a failure.
 func (t *Task) AwaitParked() {
 	t.tb.Helper()
+	t.awaitState("IO wait")
+}
+
+// AwaitSyscall waits until the function is in a system call.
+func (t *Task) AwaitSyscall() {
+	t.tb.Helper()
+	t.awaitState("syscall")
+}
+
+func (t *Task) awaitState(want string) {
+	t.tb.Helper()
 	if t.me == "" {
 		t.me = <-t.id
 	}
 	parked := poll(Patience, t.done, func() bool {
 		_, state, _ := strings.Cut("\n"+string(stacks()), t.me)
-		return strings.HasPrefix(state, "IO wait")
+		return strings.HasPrefix(state, want)
 	})
 	if !parked {
-		t.tb.Fatalf("%s: has not come to wait for a descriptor\n\n%s", t.what, stacks())
+		t.tb.Fatalf("%s: has not come to %q\n\n%s", t.what, want, stacks())
 	}
 }
