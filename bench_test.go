@@ -3,6 +3,7 @@ package zerocopy_test
 import (
 	"bytes"
 	"compress/gzip"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -15,6 +16,11 @@ import (
 type writer struct{ n int }
 
 func (w *writer) Write(p []byte) (int, error) { w.n += len(p); return len(p), nil }
+
+var contenders = []struct {
+	name string
+	copy func(io.Writer, io.Reader) (int64, error)
+}{{"io", io.Copy}, {"zerocopy", zerocopy.Copy}}
 
 // BenchmarkHelpless compares what a Copy costs that the kernel cannot help, in
 // one run: the two contenders of a row follow each other. Run it as
@@ -50,10 +56,7 @@ func BenchmarkHelpless(b *testing.B) {
 		}},
 		{"struct→writer", new(writer), func() io.Reader { reader.Reset(small); return struct{ io.Reader }{reader} }},
 	} {
-		for _, by := range []struct {
-			name string
-			copy func(io.Writer, io.Reader) (int64, error)
-		}{{"io", io.Copy}, {"zerocopy", zerocopy.Copy}} {
+		for _, by := range contenders {
 			b.Run(row.name+"/by="+by.name, func(b *testing.B) {
 				b.ReportAllocs()
 				for b.Loop() {
@@ -93,4 +96,33 @@ func discarding(b *testing.B) (c net.Conn, done func()) {
 		}
 	}()
 	return c, func() { c.Close(); <-ended }
+}
+
+// BenchmarkSmallFile compares, in one run, a small file sent (io.Copy) with one
+// read and written (Copy, up to smallFile). The peer reads in the same process, so
+// that its CPU time is in both. Run it as
+//
+//	go test -run '^$' -bench SmallFile -count 10 . | benchstat -col /by -
+func BenchmarkSmallFile(b *testing.B) {
+	conn, done := discarding(b)
+	defer done()
+	for _, size := range []int{512, 4 << 10, 8 << 10, 16 << 10, 32 << 10, 64 << 10} {
+		f, err := os.CreateTemp(b.TempDir(), "small")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer f.Close()
+		f.Write(make([]byte, size))
+		for _, by := range contenders {
+			b.Run(fmt.Sprintf("size=%d/by=%s", size, by.name), func(b *testing.B) {
+				b.SetBytes(int64(size))
+				for b.Loop() {
+					f.Seek(0, io.SeekStart)
+					if n, err := by.copy(conn, f); n != int64(size) || err != nil {
+						b.Fatal(n, err)
+					}
+				}
+			})
+		}
+	}
 }

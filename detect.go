@@ -132,7 +132,7 @@ func (c *Copier) foundReader(ch *chain, r io.Reader, reason Reason) {
 	switch r.(type) {
 	case *os.File, *net.TCPConn, *net.UnixConn:
 		var ok bool
-		if ch.end, ok = engine.Inspect(c.calls, r); ok {
+		if ch.end, ok = engine.Inspect(c.calls, r, true); ok {
 			ch.leaf = r
 			return
 		}
@@ -143,7 +143,7 @@ func (c *Copier) foundReader(ch *chain, r io.Reader, reason Reason) {
 
 // foundSection ends the chain at file, read from where section stands.
 func (c *Copier) foundSection(ch *chain, section *io.SectionReader, file *os.File) {
-	end, ok := engine.Inspect(c.calls, file)
+	end, ok := engine.Inspect(c.calls, file, true)
 	if !ok || end.Kind != engine.File && end.Kind != engine.Block {
 		ch.unknown(section, ReasonAccess)
 		return
@@ -327,7 +327,7 @@ func (c *Copier) detectWriter(s *sink, w io.Writer) {
 // inspectWriter asks the descriptor under s what it is.
 func (c *Copier) inspectWriter(s *sink) {
 	var ok bool
-	if s.end, ok = engine.Inspect(c.calls, s.leaf); !ok {
+	if s.end, ok = engine.Inspect(c.calls, s.leaf, false); !ok {
 		s.why.reason = ReasonAccess
 	}
 }

@@ -162,7 +162,7 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		if _, ok := t.readsItself(dst); ok {
 			return t.plain(dst, src)
 		}
-		if t.to.standard { // but cannot even be asked what it is: closed
+		if t.to.standard && !isNil(t.to.leaf) { // but cannot even be asked what it is: closed
 			_, t.to.dead = t.to.leaf.Write(nil)
 		}
 		if t.to.dead == nil {
@@ -370,6 +370,6 @@ func works(v any) bool {
 	if _, ok := v.(*os.File); !ok {
 		return true
 	}
-	e, ok := engine.Inspect(nil, v)
+	e, ok := engine.Inspect(nil, v, false)
 	return ok && e.Pollable()
 }

@@ -54,7 +54,7 @@ func (k Kind) Stored() bool { return k == File || k == Block || k == Zero }
 // Conn is not nil, unless Kind is None.
 type End struct {
 	Kind     Kind
-	Flags    int // F_GETFL
+	Flags    int // F_GETFL, 0 for a source that is Stored
 	Raw      syscall.RawConn
 	File     *os.File
 	Conn     net.Conn
@@ -66,8 +66,10 @@ type End struct {
 }
 
 // Inspect finds out what v is, an *os.File, *net.TCPConn or *net.UnixConn. ok is
-// false for any other type, for nil, and for a descriptor that is closed.
-func Inspect(calls *sys.Calls, v any) (e End, ok bool) {
+// false for any other type, for nil, and for a descriptor that is closed. Of a
+// source that never waits the Flags are not asked for: a read will tell whether it
+// is open for reading.
+func Inspect(calls *sys.Calls, v any, source bool) (e End, ok bool) {
 	var err error
 	switch v := v.(type) {
 	case *os.File:
@@ -98,7 +100,7 @@ func Inspect(calls *sys.Calls, v any) (e End, ok bool) {
 		return End{}, false
 	}
 	q := inquiries.Get().(*inquiry)
-	q.calls, q.end = calls, e
+	q.calls, q.source, q.end = calls, source, e
 	err = e.Raw.Control(q.ask)
 	if e = q.end; err == nil {
 		err = q.err
@@ -114,18 +116,21 @@ func Inspect(calls *sys.Calls, v any) (e End, ok bool) {
 // An inquiry is the question that Inspect puts to one descriptor, kept for the
 // next: its callback would be an allocation each time.
 type inquiry struct {
-	calls *sys.Calls
-	end   End
-	err   error
-	ask   func(fd uintptr)
+	calls  *sys.Calls
+	source bool
+	end    End
+	err    error
+	ask    func(fd uintptr)
 }
 
 var inquiries = sync.Pool{New: func() any {
 	q := new(inquiry)
 	q.ask = func(fd uintptr) {
-		q.end.Flags, q.err = q.calls.Flags(int(fd))
-		if q.err == nil && q.end.File != nil {
+		if q.end.File != nil {
 			q.err = q.end.stat(q.calls, int(fd))
+		}
+		if q.err == nil && !(q.source && q.end.Kind.Stored()) {
+			q.end.Flags, q.err = q.calls.Flags(int(fd))
 		}
 	}
 	return q

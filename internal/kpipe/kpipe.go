@@ -15,8 +15,8 @@ import (
 
 const (
 	// wantSize is asked for with F_SETPIPE_SZ: the default of
-	// /proc/sys/fs/pipe-max-size, so that it needs no privilege. Below it a
-	// stream over loopback takes more calls a byte (docs/performance.md).
+	// /proc/sys/fs/pipe-max-size, so that it needs no privilege, and what the
+	// standard library takes (maxSpliceSize in internal/poll).
 	wantSize = 1 << 20
 	// minSize is the least a pipe must have to be worth splicing through. An
 	// unprivileged user whose share of pipe memory is used up gets pipes of two
