@@ -74,13 +74,13 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 	if t.writesItself(src) && t.watch.canEnd() {
 		if d, ok := enter(src); ok {
 			defer leave(d)
-			n, err := src.(io.WriterTo).WriteTo(dst)
+			n, err := src.(io.WriterTo).WriteTo(t.bareWriter(dst, src))
 			return t.delegated(n, err, becauseOf(ReasonOwnMethod, SourceEnd, src))
 		}
 		w = becauseOf(ReasonNested, SourceEnd, src)
 	}
 	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd() {
-		if d, ok := enter(dst); ok {
+		if d, ok := enter(callee(dst)); ok {
 			defer leave(d)
 			n, err := rf.ReadFrom(t.bare(src))
 			return t.delegated(n, err, becauseOf(ReasonOwnMethod, DestinationEnd, dst))
@@ -281,10 +281,10 @@ type bareReader struct{ io.Reader }
 
 // bare returns what a ReadFrom is handed for src: src as it was passed, unless
 // there is something in it that the ReadFrom of the standard library would splice
-// or send past its Read. That is an unknown type with a SyscallConn, and any type
-// once the kernel's mechanisms are switched off.
+// or send past its Read. That is an unknown type with a SyscallConn, a file with
+// Stable, and any type once the kernel's mechanisms are switched off.
 func (t *transfer) bare(src io.Reader) io.Reader {
-	if t.disabled()&Mechanisms(Sendfile, Splice, CopyFileRange) != 0 {
+	if t.kernelOff() {
 		return bareReader{src}
 	}
 	r := src
@@ -296,11 +296,42 @@ func (t *transfer) bare(src io.Reader) io.Reader {
 		r = l.R
 	}
 	switch r.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn:
+	case *os.File:
+		if t.c.Pages == Stable {
+			return bareReader{src}
+		}
+	case *net.TCPConn, *net.UnixConn:
 	case syscall.Conn:
 		return bareReader{src}
 	}
 	return src
+}
+
+// kernelOff reports whether a mechanism is off that the standard library's own
+// methods would use without asking.
+func (t *transfer) kernelOff() bool {
+	return t.disabled()&Mechanisms(Sendfile, Splice, CopyFileRange) != 0
+}
+
+// writerOnly hides every method of a Writer but Write.
+type writerOnly struct{ io.Writer }
+
+// bareWriter returns what a WriteTo is handed for dst: dst as it was passed,
+// unless src could be a file or connection by embedding, whose WriteTo would send
+// pages in spite of Stable or use what is switched off. net.Buffers is not one,
+// and needs to see the connection for its writev.
+func (t *transfer) bareWriter(dst io.Writer, src io.Reader) io.Writer {
+	if t.c.Pages != Stable && !t.kernelOff() {
+		return dst
+	}
+	if _, ok := src.(*net.Buffers); ok {
+		return dst
+	}
+	switch dst.(type) {
+	case io.ReaderFrom, syscall.Conn:
+		return writerOnly{dst}
+	}
+	return dst
 }
 
 // delegations are the values whose WriteTo or ReadFrom a copy has called and that
@@ -341,6 +372,22 @@ func leave(d any) {
 	delegations.mu.Lock()
 	delete(delegations.busy, d)
 	delegations.mu.Unlock()
+}
+
+// callee is whose ReadFrom a call of w's comes to: a bufio.Writer hands it on.
+func callee(w io.Writer) io.Writer {
+	for range maxDepth {
+		b, ok := w.(*bufio.Writer)
+		if !ok || b == nil {
+			break
+		}
+		wr, _, ok := stdtypes.BufioWriter(b)
+		if !ok || wr == nil {
+			break
+		}
+		w = wr
+	}
+	return w
 }
 
 // isKey reports whether v can be found in a map: it is comparable and, as a NaN in

@@ -66,7 +66,7 @@ func (t *transfer) flow() error {
 			return err
 		}
 		var err error
-		if !t.checked {
+		if !t.checked && (at < len(t.from.layers) || t.from.end.Known()) {
 			err = t.refusing(at)
 			t.checked = err == nil
 		}
@@ -531,7 +531,7 @@ func (t *transfer) account(at int, n int64) (err error) {
 		case l.limit != nil:
 			l.limit.N -= n
 		case l.buffer != nil && i == at:
-			l.buffer.Discard(int(n))
+			t.from.discard(i, int(n))
 		case l.buffer != nil:
 			l.passed = true
 		case l.section != nil:
@@ -553,6 +553,20 @@ func (t *transfer) account(at int, n int64) (err error) {
 		}
 	}
 	return err
+}
+
+// discard drops the first n bytes that the bufio.Reader at index at has buffered.
+// Under a limit io.Copy reads them, and the last can be unread (H37).
+func (ch *chain) discard(at, n int) {
+	b := ch.layers[at].buffer
+	for i := range ch.layers[:at] {
+		if ch.layers[i].limit != nil {
+			b.Discard(n - 1)
+			b.ReadByte()
+			return
+		}
+	}
+	b.Discard(n)
 }
 
 // settle ends the copy: residue is handed back, the layers are told, and the error

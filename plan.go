@@ -99,8 +99,8 @@ func choose(dst, src *engine.End, room int64, pages Pages, disabled MechanismSet
 		w.try[0] = wayPiped
 	case pages == Stable && !(src.Kind == engine.File && dst.Kind == engine.File):
 		w.why = why{reason: ReasonStable, end: SourceEnd}
-	case dst.Kind == engine.Pipe && pages != Share && src.Kind != engine.Zero:
-		w.why = why{reason: ReasonPages, end: SourceEnd}
+	case pages != Share && src.Kind != engine.Zero && (dst.Kind == engine.Pipe || dst.Kind.Socket() && dst.File != nil):
+		w.why = why{reason: ReasonPages, end: SourceEnd} // io.Copy reads and writes here
 	case dst.Kind == engine.Pipe:
 		w.try[0] = wayDirect
 	case dst.Kind.Socket() && src.Kind == engine.File && min(src.Size, room) <= smallFile:

@@ -25,8 +25,9 @@ const (
 	ReasonPrefix
 	// ReasonSmall: the file is so small that read and write cost less.
 	ReasonSmall
-	// ReasonPages: pages of a file are lent to a pipe only with Copier.Pages
-	// set to Share, because later changes of the file would be seen through it.
+	// ReasonPages: pages of a file are lent to a pipe, and to a socket that is an
+	// *os.File, only with Copier.Pages set to Share: later changes of the file
+	// would be seen through them, where with io.Copy they are not.
 	ReasonPages
 	// ReasonStable: Copier.Pages is Stable, so no page goes by reference.
 	ReasonStable
@@ -80,7 +81,7 @@ var reasonTexts = [reasons]string{
 	ReasonOwnMethod:     "brings its own method",
 	ReasonPrefix:        "already in user memory",
 	ReasonSmall:         "is too small for a system call of its own to pay",
-	ReasonPages:         "has pages that would be lent to a pipe (Pages: Share allows it)",
+	ReasonPages:         "has pages that io.Copy would not lend here (Pages: Share does)",
 	ReasonStable:        "has pages that Pages: Stable does not send by reference",
 	ReasonDisabled:      "could be moved by a mechanism that is switched off",
 	ReasonAppend:        "is open with O_APPEND",

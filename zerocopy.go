@@ -119,8 +119,8 @@ type Copier struct {
 	Pages Pages
 	// Disable holds the mechanisms that are off for this Copier, besides those
 	// that ZEROCOPY in the environment names. With Sendfile, Splice or
-	// CopyFileRange off no foreign ReadFrom is shown a file or connection that
-	// it could use them on.
+	// CopyFileRange off no foreign ReadFrom or WriteTo is shown a file or
+	// connection that it could use them on.
 	Disable MechanismSet
 	// BufferPool gives the buffers for bytes that pass user memory. The length
 	// of what Get returns is used; if it is 0, a buffer of the package's own is.

@@ -3,6 +3,8 @@ package engine
 import (
 	"io"
 	"syscall"
+
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
 // Drain moves at most max bytes from the source into an empty private pipe,
@@ -81,14 +83,25 @@ func (m *Mover) Pump() (n int, handled bool, err error) {
 			m.putPipe()
 		}
 		return m.n, true, nil
-	case m.err == nil || m.Dst.refused(m.err):
+	case m.err == nil || m.err == syscall.EAGAIN || m.Dst.refused(m.err):
 		return 0, false, m.err
 	}
 	return 0, true, m.Dst.Fail("write", "splice", m.err)
 }
 
+// pumpReady waits only for a destination that is not ready by poll(2), too. For
+// one that is, no edge may ever come (H17): once that is a race, after that a plain
+// write tells.
 func (m *Mover) pumpReady(fd uintptr) bool {
-	m.Syscalls++
-	m.n, m.err = m.Calls.Splice(m.pipe.R, nil, int(fd), nil, m.inPipe)
-	return m.err != syscall.EAGAIN || !m.Dst.Pollable()
+	for range contradictions {
+		m.Syscalls++
+		m.n, m.err = m.Calls.Splice(m.pipe.R, nil, int(fd), nil, m.inPipe)
+		if m.err != syscall.EAGAIN || !m.Dst.Pollable() {
+			return true
+		}
+		if ready, err := m.Calls.Poll(int(fd)); err != nil || ready&sys.Writable == 0 {
+			return false
+		}
+	}
+	return true
 }

@@ -1,8 +1,10 @@
 package ztest
 
 import (
+	"bytes"
 	"runtime"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -65,11 +67,24 @@ func (t *Task) awaitState(want string) {
 	if t.me == "" {
 		t.me = <-t.id
 	}
-	parked := poll(Patience, t.done, func() bool {
-		_, state, _ := strings.Cut("\n"+string(stacks()), t.me)
-		return strings.HasPrefix(state, want)
+	in := poll(Patience, t.done, func() bool {
+		dump := dumps.Get().(*[]byte)
+		defer dumps.Put(dump)
+		n := 0
+		for n = runtime.Stack(*dump, true); n == len(*dump); n = runtime.Stack(*dump, true) {
+			*dump = make([]byte, 2*n)
+		}
+		_, state, _ := bytes.Cut((*dump)[:n], []byte(t.me))
+		return bytes.HasPrefix(state, []byte(want))
 	})
-	if !parked {
+	if !in {
 		t.tb.Fatalf("%s: has not come to %q\n\n%s", t.what, want, stacks())
 	}
 }
+
+// dumps are buffers for the stacks of all goroutines, of which waiting tests ask
+// for many.
+var dumps = sync.Pool{New: func() any {
+	b := make([]byte, 1<<20)
+	return &b
+}}
