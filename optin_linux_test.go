@@ -1,0 +1,413 @@
+package zerocopy_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
+)
+
+// The opt-in contract, proved by five wrappers as users write them: a counter, a
+// peeker, an idle timeout, a rate limiter and a body that knows its length. Each
+// works by plain Read and Write, too, with the same outcome.
+
+// A counter counts both ways.
+type counter struct {
+	net.Conn
+	in, out int64
+}
+
+func (c *counter) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	c.in += int64(n)
+	return n, err
+}
+
+func (c *counter) Write(p []byte) (int, error) {
+	n, err := c.Conn.Write(p)
+	c.out += int64(n)
+	return n, err
+}
+
+func (c *counter) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: c, Reader: c.Conn, Moved: func(n int64) error { c.in += n; return nil }}, true
+}
+
+func (c *counter) UnwrapWriter() (zerocopy.InnerWriter, bool) {
+	return zerocopy.InnerWriter{Self: c, Writer: c.Conn, Moved: func(n int64) error { c.out += n; return nil }}, true
+}
+
+// A peeker has read the beginning of a connection.
+type peeker struct {
+	net.Conn
+	peeked []byte
+}
+
+func peek(c net.Conn, n int) (*peeker, error) {
+	p := &peeker{c, make([]byte, n)}
+	_, err := io.ReadFull(c, p.peeked)
+	return p, err
+}
+
+func (c *peeker) Read(p []byte) (int, error) {
+	if len(c.peeked) > 0 {
+		n := copy(p, c.peeked)
+		c.peeked = c.peeked[n:]
+		return n, nil
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *peeker) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: c, Reader: c.Conn, Buffered: c.peeked, Moved: func(n int64) error {
+		c.peeked = c.peeked[min(int(n), len(c.peeked)):]
+		return nil
+	}}, true
+}
+
+// An idler gives up on a connection that is silent for its timeout.
+type idler struct {
+	net.Conn
+	timeout time.Duration
+	armed   int
+}
+
+func (c *idler) arm() error {
+	c.armed++
+	return c.SetReadDeadline(time.Now().Add(c.timeout))
+}
+
+func (c *idler) Read(p []byte) (int, error) {
+	if err := c.arm(); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(p)
+}
+
+func (c *idler) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: c, Reader: c.Conn, Before: c.arm}, true
+}
+
+// A limiter has the method and the burst of a rate.Limiter.
+type limiter interface {
+	WaitN(ctx context.Context, n int) error
+	Burst() int
+}
+
+// A paced Reader asks a limiter for what it has read.
+type paced struct {
+	io.Reader
+	limiter limiter
+}
+
+func (r *paced) Read(p []byte) (int, error) {
+	n, err := r.Reader.Read(p[:min(len(p), r.limiter.Burst())])
+	if werr := r.limiter.WaitN(context.Background(), n); werr != nil {
+		err = werr
+	}
+	return n, err
+}
+
+func (r *paced) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{
+		Self: r, Reader: r.Reader, Chunk: r.limiter.Burst(),
+		Moved: func(n int64) error { return r.limiter.WaitN(context.Background(), int(n)) },
+	}, true
+}
+
+// A ledger is a limiter that writes down what it was asked for, and refuses once
+// it has granted its total.
+type ledger struct {
+	burst, total int
+	asked        []int
+}
+
+var errSpent = errors.New("the ledger is closed")
+
+func (l *ledger) Burst() int { return l.burst }
+func (l *ledger) WaitN(_ context.Context, n int) error {
+	l.asked = append(l.asked, n)
+	if l.total -= n; l.total < 0 {
+		return errSpent
+	}
+	return nil
+}
+
+// A body has a declared length: an earlier end is an error.
+type body struct {
+	io.Reader
+	left int64
+}
+
+func (b *body) Read(p []byte) (int, error) {
+	if b.left <= 0 {
+		return 0, io.EOF
+	}
+	n, err := b.Reader.Read(p[:min(int64(len(p)), b.left)])
+	b.left -= int64(n)
+	if err == io.EOF && b.left > 0 {
+		err = io.ErrUnexpectedEOF
+	}
+	return n, err
+}
+
+func (b *body) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{
+		Self: b, Reader: b.Reader, Bounded: true, Limit: b.left,
+		Moved: func(n int64) error { b.left -= n; return nil },
+		Done: func(_ int64, err error) error {
+			if err == nil && b.left > 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			return err
+		},
+	}, true
+}
+
+const optInSize = 3<<20 + 17
+
+func conn(s *ztest.Source) net.Conn { return s.Reader.(net.Conn) }
+
+// spliced copies and demands that all but prefix bytes were spliced.
+func spliced(t *testing.T, dst io.Writer, src io.Reader, prefix int64) (int64, error) {
+	t.Helper()
+	var r zerocopy.Report
+	c := &zerocopy.Copier{Report: func(got zerocopy.Report) { r = got }}
+	n, err := c.Copy(context.Background(), dst, src)
+	if got := r.Bytes(zerocopy.Splice); got != n-prefix {
+		t.Errorf("%d of %d bytes were spliced: %v", got, n, r)
+	}
+	return n, err
+}
+
+func TestOptInCounter(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(1).Bytes(optInSize)
+	dst := ztest.NewDest(t, ztest.TCP4)
+	from := &counter{Conn: conn(ztest.NewSource(t, ztest.TCP4, content))}
+	to := &counter{Conn: dst.Writer.(net.Conn)}
+	if n, err := spliced(t, to, from, 0); n != optInSize || err != nil || from.in != n || to.out != n {
+		t.Errorf("%d, %v; counted %d in, %d out", n, err, from.in, to.out)
+	}
+	ztest.Equal(t, "tcp", dst.Finish(), content)
+}
+
+func TestOptInPeeker(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(2).Bytes(optInSize)
+	dst := ztest.NewDest(t, ztest.Unix)
+	from, err := peek(conn(ztest.NewSource(t, ztest.TCP4, content)), 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := spliced(t, dst.Writer, from, 1000); n != optInSize || err != nil || len(from.peeked) != 0 {
+		t.Errorf("%d, %v; %d left in the buffer", n, err, len(from.peeked))
+	}
+	ztest.Equal(t, "unix", dst.Finish(), content)
+}
+
+// TestOptInPeekerStacked: of two buffers the outer one goes first.
+func TestOptInPeekerStacked(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(3).Bytes(100000)
+	dst := ztest.NewDest(t, ztest.TCP4)
+	inner, err := peek(conn(ztest.NewSource(t, ztest.TCP4, content)), 5000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	outer, err := peek(inner, 700) // takes them from the inner buffer
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n, err := spliced(t, dst.Writer, io.LimitReader(outer, 90000), 5000); n != 90000 || err != nil {
+		t.Error(n, err)
+	}
+	ztest.Equal(t, "tcp", dst.Finish(), content[:90000])
+}
+
+func TestOptInIdleTimeout(t *testing.T) {
+	t.Parallel()
+	src := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual())
+	dst := ztest.NewDest(t, ztest.TCP4)
+	from := &idler{Conn: conn(src), timeout: 50 * time.Millisecond}
+	go func() { // moving slowly, for longer than the timeout
+		for range 10 {
+			src.Peer().Write(make([]byte, 100))
+			time.Sleep(from.timeout / 5)
+		}
+	}()
+	began := time.Now()
+	n, err := spliced(t, dst.Writer, from, 0)
+	if n != 1000 || !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("%d, %v", n, err)
+	}
+	if moving := 2 * from.timeout; time.Since(began) < moving {
+		t.Errorf("cut after %v, while it was moving", time.Since(began))
+	}
+	if from.armed < 2 {
+		t.Errorf("armed %d times", from.armed)
+	}
+}
+
+func TestOptInLimiter(t *testing.T) {
+	t.Parallel()
+	for _, burst := range []int{4096, 10000, 1 << 20} {
+		content := ztest.Pattern(4).Bytes(300000)
+		dst := ztest.NewDest(t, ztest.TCP4)
+		l := &ledger{burst: burst, total: 1 << 30}
+		from := &paced{conn(ztest.NewSource(t, ztest.TCP4, content)), l}
+		if n, err := spliced(t, dst.Writer, from, 0); n != 300000 || err != nil {
+			t.Error(n, err)
+		}
+		sum := 0
+		for _, n := range l.asked {
+			sum += n
+		}
+		if sum != 300000 || slices.Max(l.asked) > burst {
+			t.Errorf("burst %d: asked for %d in all, %d at once", burst, sum, slices.Max(l.asked))
+		}
+		ztest.Equal(t, "tcp", dst.Finish(), content)
+	}
+}
+
+// TestOptInLimiterRefuses: the error of Moved ends the copy, which has written
+// those bytes; nothing that was taken is lost.
+func TestOptInLimiterRefuses(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(5).Bytes(300000)
+	src, dst := ztest.NewSource(t, ztest.TCP4, content), ztest.NewDest(t, ztest.TCP4)
+	l := &ledger{burst: 10000, total: 55000}
+	n, err := zerocopy.Copy(dst.Writer, &paced{conn(src), l})
+	if !errors.Is(err, errSpent) || n <= 55000 || n > 65000 {
+		t.Errorf("%d, %v", n, err)
+	}
+	var partial *zerocopy.PartialError
+	var unwritten []byte
+	if errors.As(err, &partial) {
+		unwritten = partial.Unwritten
+	}
+	ztest.Equal(t, "written", dst.Finish(), content[:n])
+	ztest.Equal(t, "handed back, and left", append(unwritten, src.Rest()...), content[n:])
+}
+
+func TestOptInBody(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name           string
+		declared, sent int64
+		want           error
+	}{
+		{"exact", optInSize, optInSize, nil},
+		{"an early end", optInSize + 1, optInSize, io.ErrUnexpectedEOF},
+		{"more follows", optInSize - 1, optInSize, nil},
+		{"empty", 0, 100, nil},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			content := ztest.Pattern(6).Bytes(int(tt.sent))
+			src, dst := ztest.NewSource(t, ztest.TCP4, content), ztest.NewDest(t, ztest.File)
+			b := &body{src.Reader, tt.declared}
+			n, err := spliced(t, dst.Writer, b, 0)
+			if want := min(tt.declared, tt.sent); n != want || err != tt.want || b.left != tt.declared-want {
+				t.Errorf("%d, %v; %d left", n, err, b.left)
+			}
+			ztest.Equal(t, "file", dst.Finish(), content[:n])
+			ztest.Equal(t, "what follows the body", src.Rest(), content[n:])
+		})
+	}
+}
+
+// A witness tells in which order its callbacks come.
+type witness struct {
+	io.Reader
+	io.Writer
+	name string
+	log  *[]string
+	done int
+}
+
+func (w *witness) say(what string) { *w.log = append(*w.log, w.name+" "+what) }
+
+func (w *witness) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{
+		Self: w, Reader: w.Reader,
+		Before: func() error { w.say("before"); return nil },
+		Moved:  func(int64) error { w.say("moved"); return nil },
+		Done:   func(_ int64, err error) error { w.done++; w.say("done"); return err },
+	}, true
+}
+
+func (w *witness) UnwrapWriter() (zerocopy.InnerWriter, bool) {
+	return zerocopy.InnerWriter{
+		Self: w, Writer: w.Writer,
+		Flush:  func() error { w.say("flush"); return nil },
+		Before: func() error { w.say("before"); return nil },
+		Moved:  func(int64) error { w.say("moved"); return nil },
+		Done:   func(_ int64, err error) error { w.done++; w.say("done"); return err },
+	}, true
+}
+
+// TestOptInOrder: Moved and Done are told from the inner to the outer, source
+// before destination; Done once; Flush before the first byte.
+func TestOptInOrder(t *testing.T) {
+	t.Parallel()
+	var log []string
+	dst := ztest.NewDest(t, ztest.TCP4)
+	rin := &witness{Reader: ztest.NewSource(t, ztest.TCP4, []byte("one piece")).Reader, name: "r-inner", log: &log}
+	rout := &witness{Reader: rin, name: "r-outer", log: &log}
+	win := &witness{Writer: dst.Writer, name: "w-inner", log: &log}
+	wout := &witness{Writer: win, name: "w-outer", log: &log}
+	if n, err := zerocopy.Copy(wout, rout); n != 9 || err != nil {
+		t.Fatal(n, err)
+	}
+	want := []string{
+		"w-outer flush", "w-inner flush",
+		"r-inner before", "r-outer before", "w-inner before", "w-outer before",
+		"r-inner moved", "r-outer moved", "w-inner moved", "w-outer moved",
+		// Before, once or twice more: the end of the source, confirmed by a read.
+		"r-inner done", "r-outer done", "w-inner done", "w-outer done",
+	}
+	log = append(log[:10:10], slices.DeleteFunc(log[10:], func(s string) bool { return strings.HasSuffix(s, "before") })...)
+	if !slices.Equal(log, want) {
+		t.Errorf("callbacks came as\n%q, want\n%q", log, want)
+	}
+	if rin.done != 1 || rout.done != 1 || win.done != 1 || wout.done != 1 {
+		t.Error("Done was not called once each")
+	}
+}
+
+// TestOptInCallbacksHoldNoLock: a callback may set deadlines and close; neither
+// may wait for the copy that calls it.
+func TestOptInCallbacksHoldNoLock(t *testing.T) {
+	t.Parallel()
+	ztest.Within(t, ztest.Patience, "a copy whose callback closes", func() {
+		src, dst := ztest.NewSource(t, ztest.TCP4, ztest.Pattern(8).Bytes(1<<20)), ztest.NewDest(t, ztest.TCP4)
+		moved := int64(0)
+		from := &closer{conn(src), func(n int64) error {
+			moved += n
+			src.Reader.SetDeadline(time.Now().Add(time.Hour))
+			return src.Reader.Close()
+		}}
+		n, err := zerocopy.Copy(dst.Writer, from)
+		if !errors.Is(err, net.ErrClosed) || n != moved {
+			t.Errorf("%d, %v; moved %d", n, err, moved)
+		}
+	})
+}
+
+type closer struct {
+	net.Conn
+	moved func(int64) error
+}
+
+func (c *closer) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: c, Reader: c.Conn, Chunk: 1000, Moved: c.moved}, true
+}
