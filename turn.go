@@ -1,0 +1,266 @@
+package zerocopy
+
+import (
+	"io"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+)
+
+// A turn moves one chunk from the leaf to the destination, one function a way.
+
+// turn moves one chunk of the leaf, at most room bytes. io.EOF is its end.
+func (t *transfer) turn(room int64) error {
+	if off := t.disabled(); off != t.off {
+		t.off = off
+		t.choose()
+	}
+	way := wayBuffered
+	if t.next < len(t.ways.try) && !t.plainly {
+		way = t.ways.try[t.next]
+	}
+	n := int(min(room, int64(t.chunk()), engine.MaxChunk))
+	switch way {
+	case wayPiped:
+		return t.piped(n)
+	case wayDirect:
+		return t.direct(way, n, t.m.Splice)
+	case waySendfile:
+		return t.direct(way, n, t.m.SendFile)
+	case wayCopyRange:
+		return t.direct(way, int(min(room, int64(t.chunk()), int64(t.clone))), t.cloneRange)
+	}
+	w := t.ways.why
+	if t.plainly {
+		t.plainly = false
+		w = becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
+	}
+	return t.buffered(n, w)
+}
+
+// cloneRange is copy_file_range, asked for more as long as that takes no longer:
+// a filesystem that clones answers for a GiB as fast as for a page. 32 bytes a
+// nanosecond is beyond what memory can be copied at (here 10).
+func (t *transfer) cloneRange(max int) (n int, handled bool, err error) {
+	began := time.Now()
+	n, handled, err = t.m.CopyFileRange(max)
+	if n == max {
+		if float64(n) > 32*float64(time.Since(began)) {
+			t.clone = min(t.clone*8, engine.MaxClone)
+		} else {
+			t.clone = engine.MaxChunk
+		}
+	}
+	return n, handled, err
+}
+
+// piped moves one chunk through a private pipe.
+func (t *transfer) piped(max int) error {
+	m := t.m
+	if err := t.beforeRead(); err != nil {
+		return err
+	}
+	_, handled, err := m.Drain(max)
+	if !handled {
+		return t.refused(err)
+	}
+	if err != nil {
+		return sourceError(err)
+	}
+	if len(m.Mem()) > 0 {
+		return t.deliver(len(t.from.layers), t.check())
+	}
+	t.consumed, t.zeros = true, 0
+	route := wayPiped.route(&m.Dst, &m.Src)
+	for m.InPipe() > 0 {
+		if err := t.beforeWrite(); err != nil {
+			return err
+		}
+		n, handled, err := m.Pump()
+		if n > 0 {
+			t.add(Splice, route, int64(n), t.calls(), why{})
+			if err := t.account(len(t.from.layers), int64(n)); err != nil {
+				return err
+			}
+		}
+		if !handled {
+			t.refused(err)
+			if err := m.Unpipe(); err != nil {
+				return err
+			}
+			w := t.ways.why
+			if err == nil {
+				w = becauseOf(ReasonCheck, DestinationEnd, t.to.leaf)
+			}
+			return t.deliver(len(t.from.layers), w)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// direct moves one chunk by a mechanism that needs no pipe of its own.
+func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) error {
+	m := t.m
+	if err := t.beforeRead(); err != nil {
+		return err
+	}
+	if err := t.beforeWrite(); err != nil {
+		return err
+	}
+	n, handled, err := call(max)
+	if !handled {
+		return t.refused(err)
+	}
+	if err != nil {
+		return sourceError(err)
+	}
+	if len(m.Mem()) > 0 {
+		return t.deliver(len(t.from.layers), t.check())
+	}
+	if n == 0 {
+		return nil // it has waited
+	}
+	t.consumed, t.zeros = true, 0
+	t.add(wayMechanism[way], way.route(&m.Dst, &m.Src), int64(n), t.calls(), why{})
+	return t.account(len(t.from.layers), int64(n))
+}
+
+// check is the reason of bytes that only a plain read found. Where that happens
+// time and again, a whole buffer is read plainly before the kernel is asked again.
+func (t *transfer) check() why {
+	if t.zeros++; t.zeros > 1 {
+		t.plainly = true
+	}
+	return becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
+}
+
+// maxZeros is how often in a row a mechanism may move nothing, with a plain read
+// finding bytes each time, before it is given up for this source.
+const maxZeros = 3
+
+// refused notes that the kernel declined the current way and moved nothing. With
+// an errno the way is given up; without one a plain read has to tell first.
+func (t *transfer) refused(err error) error {
+	if err == nil {
+		t.plainly = true
+		if t.zeros++; t.zeros < maxZeros {
+			return nil
+		}
+	}
+	way := t.ways.try[t.next]
+	if err != nil && !t.consumed && !t.m.NoPipe {
+		t.c.learn(way, &t.m.Dst, &t.m.Src, err)
+	}
+	t.next++
+	t.zeros, t.consumed = 0, false
+	t.ways.why = becauseOf(ReasonRefused, SourceEnd, t.from.leaf)
+	t.ways.why.err = err
+	if t.m.NoPipe {
+		t.ways.why.reason, t.m.NoPipe = ReasonNoPipe, false
+	}
+	return nil
+}
+
+// buffered reads and writes one buffer. Nothing is held while it waits for a
+// stream.
+func (t *transfer) buffered(max int, w why) error {
+	m := t.m
+	if err := t.beforeRead(); err != nil {
+		return err
+	}
+	buf := t.buffer.get()
+	buf = buf[:min(len(buf), max):min(len(buf), max)]
+	var n int
+	var er error
+	switch src := &m.Src; {
+	case !src.Known():
+		n, er = t.from.leaf.Read(buf)
+	case src.Section:
+		n, er = src.File.ReadAt(buf, src.Off)
+		m.Syscalls++
+	case !src.Pollable() || src.Kind == engine.TTY:
+		n, er = t.from.leaf.Read(buf)
+		m.Syscalls++
+	default:
+		var again bool
+		if n, again, er = m.ReadOnce(buf); again {
+			t.buffer.put()
+			if err := m.Wait(); err != nil {
+				return sourceError(err)
+			}
+			return t.deliver(len(t.from.layers), w)
+		}
+	}
+	if n > 0 {
+		m.Hold(buf[0:n:len(buf)]) // panics, as io.Copy, where n > len(buf) (H39)
+		if err := t.deliver(len(t.from.layers), w); err != nil {
+			return err
+		}
+	}
+	return sourceError(er)
+}
+
+// prefix writes what the layer at index at has buffered, at most room bytes.
+func (t *transfer) prefix(at int, room int64) error {
+	l := &t.from.layers[at]
+	p := l.buffered()[:room]
+	return t.write(at, p, l.prefix(), nil)
+}
+
+// deliver writes the residue in user memory.
+func (t *transfer) deliver(at int, w why) error { return t.write(at, t.m.Mem(), w, t.m.TakeMem) }
+
+// write writes p, which comes from the layer at index at, by the destination's own
+// Write. taken is told what was accepted before anybody else is.
+func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
+	for len(p) > 0 {
+		if err := t.beforeWrite(); err != nil {
+			return err
+		}
+		piece := p[:min(len(p), t.chunk())]
+		n, ew := t.to.leaf.Write(piece)
+		if n < 0 || n > len(piece) {
+			n = 0
+			ew = cmpErr(ew, errInvalidWrite)
+		}
+		if t.to.known() {
+			t.m.Syscalls++
+		}
+		p = p[n:]
+		if taken != nil {
+			taken(n)
+		}
+		t.add(Buffered, "", int64(n), t.calls(), w)
+		if n > 0 {
+			if err := t.account(at, int64(n)); err != nil && ew == nil {
+				ew = err
+			}
+		}
+		if ew != nil {
+			return ew
+		}
+		if n < len(piece) {
+			return io.ErrShortWrite
+		}
+	}
+	return nil
+}
+
+// calls returns the system calls that were made since it was last asked.
+func (t *transfer) calls() int64 {
+	n := t.m.Syscalls
+	t.m.Syscalls = 0
+	return n
+}
+
+// charge adds the calls that found the end of the source to the last step.
+func (t *transfer) charge() {
+	if n := t.calls(); n > 0 && len(t.steps) > 0 {
+		last := &t.steps[len(t.steps)-1]
+		last.calls += n
+		counters.calls[last.mechanism].Add(n)
+	}
+}
