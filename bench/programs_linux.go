@@ -1,0 +1,258 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"time"
+)
+
+// programs are the contenders that are not a part of this program. A path is
+// empty where the program is not to be had, and the reason is then in missing.
+type programs struct {
+	haproxy, loop, proxy string
+	dir                  string // for what they need
+	missing              map[string]string
+	haproxyVersion, cc   string
+}
+
+//go:embed limit/loop.c
+var loopSource []byte
+
+// findPrograms looks for the contenders named, and builds those that are built.
+func findPrograms(ctx context.Context, dir string, want func(name string) bool) *programs {
+	p := &programs{dir: dir, missing: make(map[string]string)}
+	if want(byHAProxy) || want(byHATuned) || want(byHASplice) {
+		path, err := exec.LookPath("haproxy")
+		if err != nil {
+			if _, e := os.Stat("/usr/sbin/haproxy"); e == nil {
+				path, err = "/usr/sbin/haproxy", nil
+			}
+		}
+		if p.haproxy = path; err != nil {
+			for _, name := range []string{byHAProxy, byHATuned, byHASplice} {
+				p.missing[name] = "not installed"
+			}
+		} else {
+			p.haproxyVersion = firstLine(exec.CommandContext(ctx, path, "-v"))
+		}
+	}
+	if want(byLimit) {
+		if err := p.compile(ctx); err != nil {
+			p.missing[byLimit] = err.Error()
+		}
+	}
+	if want(byProxy) {
+		p.proxy = filepath.Join(dir, "proxy")
+		cmd := exec.CommandContext(ctx, "go", "build", "-o", p.proxy, "github.com/zerocopy-go/zerocopy/examples/proxy")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			p.missing[byProxy] = fmt.Sprintf("not built, which needs the module's directory as the working one: %v %s", err, bytes.TrimSpace(out))
+		}
+	}
+	return p
+}
+
+// compile builds the C loop with the compiler at hand.
+func (p *programs) compile(ctx context.Context) error {
+	source := filepath.Join(p.dir, "loop.c")
+	if err := os.WriteFile(source, loopSource, 0o644); err != nil {
+		return err
+	}
+	cc, err := exec.LookPath("gcc")
+	if err != nil {
+		if cc, err = exec.LookPath("cc"); err != nil {
+			return errors.New("no C compiler")
+		}
+	}
+	p.loop, p.cc = filepath.Join(p.dir, "loop"), firstLine(exec.CommandContext(ctx, cc, "--version"))
+	if out, err := exec.CommandContext(ctx, cc, "-O2", "-pthread", "-o", p.loop, source).CombinedOutput(); err != nil {
+		return fmt.Errorf("not compiled: %v %s", err, bytes.TrimSpace(out))
+	}
+	return nil
+}
+
+func firstLine(cmd *exec.Cmd) string {
+	out, _ := cmd.Output()
+	line, _, _ := strings.Cut(string(out), "\n")
+	return line
+}
+
+// installHAProxy installs Debian's package.
+func installHAProxy(ctx context.Context) error {
+	if _, err := exec.LookPath("haproxy"); err == nil {
+		return nil
+	}
+	for _, args := range [][]string{{"update", "-qq"}, {"install", "-y", "-qq", "--no-install-recommends", "haproxy"}} {
+		cmd := exec.CommandContext(ctx, "apt-get", args...)
+		cmd.Env = append(os.Environ(), "DEBIAN_FRONTEND=noninteractive")
+		cmd.Stdout, cmd.Stderr = os.Stderr, os.Stderr
+		if err := cmd.Run(); err != nil {
+			return fmt.Errorf("apt-get %s: %w", args[0], err)
+		}
+	}
+	return nil
+}
+
+// A running is a contender's process with the address it listens on.
+type running struct {
+	*child
+	addr string
+}
+
+func (r *running) pid() int { return r.cmd.Process.Pid }
+
+// startContender starts the contender c of a case. Its listening socket is made
+// here, so that nothing has to be waited for: who connects too early queues.
+func (p *programs) startContender(ctx context.Context, host string, c contender, q request) (*running, error) {
+	if why := p.missing[c.Variant]; why != "" {
+		return nil, skip(why)
+	}
+	if c.Variant == byProxy {
+		return p.startProxy(ctx, host, q)
+	}
+	ln, err := net.Listen("tcp", net.JoinHostPort(host, "0"))
+	if err != nil {
+		return nil, err
+	}
+	defer ln.Close()
+	f, err := ln.(*net.TCPListener).File()
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	r := &running{addr: ln.Addr().String()}
+	switch c.Variant {
+	case byHAProxy, byHATuned, byHASplice:
+		r.child, err = p.startHAProxy(f, c.Variant, q)
+	case byLimit:
+		r.child, err = p.startLoop(f, q)
+	default:
+		if r.child, err = startRole(roleRelay, f); err == nil {
+			q.Op, q.Variant = "setup", c.Variant
+			if _, err = r.call(ctx, q); err != nil {
+				r.stop()
+			}
+		}
+	}
+	return r, err
+}
+
+// startLoop starts the C loop. It ends when the parent's end of a pipe does.
+func (p *programs) startLoop(ln *os.File, q request) (*child, error) {
+	host, port, uid := q.Path, "-", -1
+	if q.Mode != modeFile {
+		var err error
+		if host, port, err = net.SplitHostPort(q.Target); err != nil {
+			return nil, err
+		}
+	}
+	if q.UID > 0 && os.Geteuid() == 0 {
+		uid = q.UID
+	}
+	r, w, err := os.Pipe()
+	if err != nil {
+		return nil, err
+	}
+	defer r.Close()
+	c, err := start(exec.Command(p.loop, port, host, fmt.Sprint(uid)), ln, r)
+	if err != nil {
+		w.Close()
+		return nil, err
+	}
+	c.alive = w
+	return c, nil
+}
+
+// startHAProxy starts HAProxy in TCP mode, as a user of its own and with the
+// timeouts of Debian's configuration. Beyond that nothing is set that has a
+// default, other than splicing and, if tuned, the size of its pipes.
+//
+// HAProxy 2.6 looks whether splice-auto shall begin only when the stream's task
+// runs, and in mode tcp nothing but a timeout wakes that in the middle of a busy
+// stream: for the first 50 s it reads and writes (seen with strace). byHASplice
+// therefore begins at once.
+func (p *programs) startHAProxy(ln *os.File, variant string, q request) (*child, error) {
+	var b strings.Builder
+	b.WriteString("global\n")
+	if q.UID > 0 && os.Geteuid() == 0 {
+		fmt.Fprintf(&b, "\tuid %d\n\tgid %d\n", q.UID, q.UID)
+	} else if u, err := user.Lookup("haproxy"); err == nil && os.Geteuid() == 0 {
+		fmt.Fprintf(&b, "\tuid %s\n\tgid %s\n", u.Uid, u.Gid)
+	}
+	if variant != byHAProxy {
+		b.WriteString("\ttune.pipesize 1048576\n")
+	}
+	b.WriteString("defaults\n\tmode tcp\n\ttimeout connect 5000\n\ttimeout client 50000\n\ttimeout server 50000\n")
+	if variant == byHASplice {
+		b.WriteString("\toption splice-request\n\toption splice-response\n")
+	} else {
+		b.WriteString("\toption splice-auto\n")
+	}
+	fmt.Fprintf(&b, "listen relay\n\tbind fd@3\n\tserver target %s\n", q.Target)
+	config := filepath.Join(p.dir, "haproxy.cfg")
+	if err := os.WriteFile(config, []byte(b.String()), 0o644); err != nil {
+		return nil, err
+	}
+	return start(exec.Command(p.haproxy, "-db", "-q", "-f", config), ln)
+}
+
+var proxyListens = regexp.MustCompile(`listening on (\S+),`)
+
+// startProxy starts examples/proxy and waits until it says where it listens.
+func (p *programs) startProxy(ctx context.Context, host string, q request) (*running, error) {
+	cmd := exec.CommandContext(ctx, p.proxy, "-listen", net.JoinHostPort(host, "0"), "-to", q.Target)
+	said := new(words)
+	cmd.Stdout = said
+	c, err := start(cmd)
+	if err != nil {
+		return nil, err
+	}
+	for deadline := time.Now().Add(10 * time.Second); time.Now().Before(deadline) && ctx.Err() == nil; time.Sleep(time.Millisecond) {
+		if m := proxyListens.FindStringSubmatch(said.String()); m != nil {
+			return &running{c, m[1]}, nil
+		}
+	}
+	c.stop()
+	return nil, errors.New("examples/proxy does not say where it listens")
+}
+
+// words are what a process has printed so far.
+type words struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (w *words) Write(p []byte) (int, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.Write(p)
+}
+
+func (w *words) String() string {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.b.String()
+}
+
+// skip is why a contender does not run, which is no failure.
+type skip string
+
+func (s skip) Error() string { return string(s) }
+
+// mayBecome says why a process cannot become uid; "" if it can.
+func mayBecome(uid int) string {
+	if uid == 0 || os.Geteuid() == 0 || os.Geteuid() == uid {
+		return ""
+	}
+	return "needs root, to become another user"
+}
