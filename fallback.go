@@ -163,6 +163,7 @@ func (t *transfer) loop(dst io.Writer, src io.Reader, w why) error {
 			return nil
 		}
 		if er != nil {
+			t.sourceFailed = true
 			return t.watch.instead(er)
 		}
 	}

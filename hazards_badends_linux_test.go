@@ -91,8 +91,8 @@ func file(flag int) func(*testing.T) ztest.Stream {
 	}
 }
 
-// ended makes a stream that is at its end.
-func ended(k ztest.Kind) func(*testing.T) ztest.Stream {
+// endedSource makes a stream that is at its end.
+func endedSource(k ztest.Kind) func(*testing.T) ztest.Stream {
 	return func(t *testing.T) ztest.Stream {
 		s := ztest.NewSource(t, k, nil).Reader
 		ztest.Eventually(t, ztest.Patience, "end of the stream", func() bool {
@@ -173,9 +173,9 @@ func TestH28BadEnds(t *testing.T) {
 		{"pipe", func(t *testing.T) ztest.Stream {
 			return ztest.NewSource(t, ztest.Pipe, ztest.Pattern(28).Bytes(50_000)).Reader
 		}},
-		{"ended tcp", ended(ztest.TCP4)},
-		{"ended unix", ended(ztest.Unix)},
-		{"ended pipe", ended(ztest.Pipe)},
+		{"ended tcp", endedSource(ztest.TCP4)},
+		{"ended unix", endedSource(ztest.Unix)},
+		{"ended pipe", endedSource(ztest.Pipe)},
 	}
 	sinks := []badEnd{
 		{"file", func(t *testing.T) ztest.Stream { return ztest.NewDest(t, ztest.File).Writer }},

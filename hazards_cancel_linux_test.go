@@ -11,7 +11,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
@@ -161,6 +160,7 @@ func TestH23DeadlineInTheMiddle(t *testing.T) {
 // calls others get the locks of both ends.
 func TestH24Chunks(t *testing.T) {
 	t.Parallel()
+	const most = 2 << 20
 	content := ztest.Pattern(5).Bytes(9 << 20)
 	for _, w := range []wait{
 		{src: ztest.File, dst: ztest.TCP4}, {src: ztest.File, dst: ztest.Unix}, {src: ztest.Zero, dst: ztest.TCP4},
@@ -171,14 +171,14 @@ func TestH24Chunks(t *testing.T) {
 			t.Parallel()
 			src, dst := ztest.NewSource(t, w.src, content), ztest.NewDest(t, w.dst)
 			c := track(t, func(call *sys.Call, _ int) (int, error, bool) {
-				if call.N > engine.MaxChunk && (call.Name == "splice" || call.Name == "sendfile") {
+				if call.N > most && (call.Name == "splice" || call.Name == "sendfile") {
 					t.Errorf("%s is asked for %d bytes", call.Name, call.N)
 				}
 				return 0, nil, false
 			})
 			n, err := c.within(t, dst.Writer, limited(src))
 			checkWhole(t, dst, n, err, src.Content)
-			if k := c.count("splice", "sendfile"); k < len(content)/engine.MaxChunk {
+			if k := c.count("splice", "sendfile"); k < len(content)/most {
 				t.Errorf("%d calls for %d bytes", k, len(content))
 			}
 		})
@@ -220,47 +220,55 @@ func TestH24NumberReused(t *testing.T) {
 	if !ztest.Isolated(t) {
 		return
 	}
-	run := func(name string, r *waiting, end ztest.Stream, release func()) {
-		t.Run(name, func(t *testing.T) {
-			var was int
-			rawFD(t, end, func(fd int) error { was = fd; return nil })
-			act(t, closing, end)
-			if _, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(was), syscall.F_GETFD, 0); e != syscall.EBADF {
-				t.Errorf("descriptor %d is not closed", was)
-			}
-			mine := newFile(t, ztest.File)
-			_, err := mine.Write(bytes.Repeat([]byte("mine"), 1000))
-			must(t, err)
-			rawFD(t, mine, func(fd int) error {
-				if fd == was { // the lowest free number was it
-					return nil
-				}
-				t.Cleanup(func() { syscall.Close(was) })
-				return syscall.Dup3(fd, was, syscall.O_CLOEXEC)
-			})
-			release()
-			r.Wait()
-			got, err := os.ReadFile(mine.Name())
-			must(t, err)
-			ztest.Equal(t, "a file that has the number now", got, bytes.Repeat([]byte("mine"), 1000))
-			if at, err := mine.Seek(0, io.SeekCurrent); at != 4000 || err != nil {
-				t.Errorf("it stands at %d, %v", at, err)
-			}
-			if r.err == nil {
-				t.Error("the copy has not noticed")
-			}
+	src := func(r *waiting) ztest.Stream { return r.src.Reader }
+	dst := func(r *waiting) ztest.Stream { return r.dst.Writer }
+	for _, w := range sourceWaits {
+		t.Run(fmt.Sprintf("source wait/%s/source", w), func(t *testing.T) {
+			reuse(t, w.forSource(t, nil), src, func(*waiting) {})
+		})
+		t.Run(fmt.Sprintf("source wait/%s/destination", w), func(t *testing.T) {
+			reuse(t, w.forSource(t, nil), dst, func(r *waiting) { r.src.Feed(make([]byte, 1000)) })
 		})
 	}
-	for _, w := range sourceWaits {
-		r := w.forSource(t, nil)
-		run(fmt.Sprintf("source wait/%s/source", w), r, r.src.Reader, func() {})
-		r = w.forSource(t, nil)
-		run(fmt.Sprintf("source wait/%s/destination", w), r, r.dst.Writer, func() { r.src.Feed(make([]byte, 1000)) })
-	}
 	for _, w := range destinationWaits {
-		r := w.forDestination(t, nil)
-		run(fmt.Sprintf("destination wait/%s/destination", w), r, r.dst.Writer, func() {})
-		r = w.forDestination(t, nil)
-		run(fmt.Sprintf("destination wait/%s/source", w), r, r.src.Reader, r.dst.Resume)
+		t.Run(fmt.Sprintf("destination wait/%s/destination", w), func(t *testing.T) {
+			reuse(t, w.forDestination(t, nil), dst, func(*waiting) {})
+		})
+		t.Run(fmt.Sprintf("destination wait/%s/source", w), func(t *testing.T) {
+			reuse(t, w.forDestination(t, nil), src, func(r *waiting) { r.dst.Resume() })
+		})
+	}
+}
+
+// reuse closes an end of r, gives its number to a file, and ends r's wait.
+func reuse(t *testing.T, r *waiting, end func(*waiting) ztest.Stream, release func(*waiting)) {
+	t.Helper()
+	var was int
+	rawFD(t, end(r), func(fd int) error { was = fd; return nil })
+	act(t, closing, end(r))
+	if _, _, e := syscall.Syscall(syscall.SYS_FCNTL, uintptr(was), syscall.F_GETFD, 0); e != syscall.EBADF {
+		t.Errorf("descriptor %d is not closed", was)
+	}
+	content := bytes.Repeat([]byte("mine"), 1000)
+	mine := newFile(t, ztest.File)
+	_, err := mine.Write(content)
+	must(t, err)
+	rawFD(t, mine, func(fd int) error {
+		if fd == was { // the lowest free number was it
+			return nil
+		}
+		t.Cleanup(func() { syscall.Close(was) })
+		return syscall.Dup3(fd, was, syscall.O_CLOEXEC)
+	})
+	release(r)
+	r.Wait()
+	if r.err == nil {
+		t.Error("the copy has not noticed")
+	}
+	got, err := os.ReadFile(mine.Name())
+	must(t, err)
+	ztest.Equal(t, "the file that has the number now", got, content)
+	if at, err := mine.Seek(0, io.SeekCurrent); at != int64(len(content)) || err != nil {
+		t.Errorf("it stands at %d, %v", at, err)
 	}
 }

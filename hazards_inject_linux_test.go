@@ -24,6 +24,7 @@ type route struct {
 	pages    zerocopy.Pages
 	off      zerocopy.MechanismSet
 	section  bool // of a file
+	hidden   bool // the destination is in a struct that hides what it is
 }
 
 var routes = []route{

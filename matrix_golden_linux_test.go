@@ -14,18 +14,18 @@ import (
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
-// A routeTable is the golden table of the matrix and what this run has seen. What
-// the kernel moves depends on its version and on the filesystems, so there is a
-// table for each; patch levels of a kernel share theirs.
+// A routeTable is what this run has seen, to be compared with a golden table. What the
+// kernel moves depends on its version and on the filesystem, so each table names the
+// kernels (without their patch levels) and root filesystems that it holds for.
 //
 // A block of the file is
 //
 //	sources → destinations
-//		wrappers: sizes: way | sizes: way
+//		rows: sizes: way | sizes: way
 //
 // and holds for each of the sources with each of the destinations. "*" are bare ends
-// and all wrappers that no other line of the block names. A way is what Report said,
-// "memory" being bytes that a wrapper had; "foretold" is what Explain said instead.
+// and all rows that no other line of the block names. A way is what Report said,
+// "memory" being bytes that a row had there; "foretold" is what Explain said instead.
 // Rows whose way is left to chance (manual) are not in the table.
 type routeTable struct {
 	mu  sync.Mutex
@@ -60,36 +60,100 @@ func (rt *routeTable) complete(pair string) {
 	rt.ran[pair] = true
 }
 
-// tableName is the file for this kernel and these filesystems.
-func tableName(t *testing.T) string {
+// tableKey names this machine as the heads of the tables do. The kind tmpfs is on a
+// tmpfs everywhere.
+func tableKey(t *testing.T) string {
 	major, minor := ztest.Kernel()
-	return filepath.Join("testdata", fmt.Sprintf("matrix-linux%d.%d-%s-%s.txt", major, minor,
-		ztest.Filesystem(ztest.Dir(t, ztest.File)), ztest.Filesystem(ztest.Dir(t, ztest.Tmpfs))))
+	return fmt.Sprintf("linux%d.%d-%s", major, minor, ztest.Filesystem(ztest.Dir(t, ztest.File)))
+}
+
+const (
+	tableHead = `# The ways that bytes take: see routeTable in matrix_golden_linux_test.go.
+# go test -run '^TestMatrix$' -update writes this file anew.
+`
+	tableKeys = "# It holds for "
+)
+
+// A goldenTable is a file of testdata/.
+type goldenTable struct {
+	name string
+	keys []string // that it holds for
+	body string
+}
+
+// goldenTables reads all tables, that of key first, if there is one.
+func goldenTables(t *testing.T, key string) (tables []goldenTable, found bool) {
+	t.Helper()
+	names, err := filepath.Glob("testdata/matrix-*.txt")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range names {
+		b, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		head, body, _ := strings.Cut(string(b), "\n\n")
+		_, keys, _ := strings.Cut(head, tableKeys)
+		g := goldenTable{name, strings.Fields(keys), body}
+		if slices.Contains(g.keys, key) {
+			tables, found = slices.Insert(tables, 0, g), true
+		} else {
+			tables = append(tables, g)
+		}
+	}
+	return tables, found
+}
+
+// update writes the table of key anew, for all kernels and filesystems that share
+// it. A key that has none joins a table of the same body, or gets one of its own.
+func (rt *routeTable) update(t *testing.T, key string) {
+	t.Helper()
+	body := rt.format()
+	tables, found := goldenTables(t, key)
+	for _, k := range ztest.SourceKinds {
+		if why := ztest.Unavailable(k); why != "" && found {
+			t.Fatalf("%s is not written on a machine that has no %s: %s", tables[0].name, k, why)
+		}
+	}
+	g := goldenTable{name: "testdata/matrix-" + key + ".txt"}
+	switch i := slices.IndexFunc(tables, func(g goldenTable) bool { return g.body == body }); {
+	case found:
+		g = tables[0]
+	case i >= 0:
+		g = tables[i]
+	}
+	if !slices.Contains(g.keys, key) {
+		g.keys = append(g.keys, key)
+	}
+	text := tableHead + tableKeys + strings.Join(g.keys, " ") + "\n\n" + body
+	if err := os.WriteFile(g.name, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("wrote %s", g.name)
 }
 
 // check compares what was seen with the table, of which only the pairs count that
 // have been run: those that -run names, of kinds that the machine has.
 func (rt *routeTable) check(t *testing.T, pairs int) {
 	t.Helper()
-	name := tableName(t)
+	key := tableKey(t)
 	if *update {
 		if len(rt.ran) < pairs || t.Failed() {
-			t.Fatalf("%s is not written: %d of %d pairs were run to their end, failed: %v", name, len(rt.ran), pairs, t.Failed())
+			t.Fatalf("no table is written: %d of %d pairs were run to their end, failed: %v", len(rt.ran), pairs, t.Failed())
 		}
-		if err := os.WriteFile(name, []byte(rt.format()), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		t.Logf("wrote %s", name)
+		rt.update(t, key)
 	}
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatalf("there is no golden table for this kernel and these filesystems (%v). Make it:\n"+
+	tables, found := goldenTables(t, key)
+	if !found {
+		t.Fatalf("no golden table in testdata/ holds for %s. Run\n"+
 			"\tgo test -run '^TestMatrix$' -update .\n"+
-			"and compare it with the others in testdata/: each difference must be one of the kernels or filesystems.", err)
+			"which adds it to the table that holds here, too, or else makes one; then compare it with the others: "+
+			"each difference must be one of the kernels or filesystems.", key)
 	}
-	want, err := parseTable(string(b))
+	want, err := parseTable(tables[0].body)
 	if err != nil {
-		t.Fatalf("%s: %v", name, err)
+		t.Fatalf("%s: %v", tables[0].name, err)
 	}
 	expected, seen := map[string]string{}, map[string]string{}
 	for k, way := range want {
@@ -103,13 +167,9 @@ func (rt *routeTable) check(t *testing.T, pairs int) {
 		}
 	}
 	if d := cmp.Diff(expected, seen); d != "" {
-		t.Errorf("the ways are not those of %s (-), but (+):\n%s", name, d)
+		t.Errorf("the ways are not those of %s (-), but (+):\n%s", tables[0].name, d)
 	}
 }
-
-const tableHead = `# The ways that bytes take: see routeTable in matrix_golden_linux_test.go.
-# go test -run '^TestMatrix$' -update writes this file anew.
-`
 
 // A tableBlock is the cases of some sources with some destinations.
 type tableBlock struct{ src, dst, body string }
@@ -139,15 +199,14 @@ func (rt *routeTable) format() string {
 			}
 		}
 	}
-	var text strings.Builder
-	text.WriteString(tableHead)
+	var text []string
 	for _, b := range blocks {
-		text.WriteString("\n" + b.src + " → " + b.dst + "\n" + b.body)
+		text = append(text, b.src+" → "+b.dst+"\n"+b.body)
 	}
-	return text.String()
+	return strings.Join(text, "\n")
 }
 
-// body writes the lines of one pair, wrappers of the same ways on one line.
+// body writes the lines of one pair, rows of the same ways on one line.
 func (rt *routeTable) body(src, dst string) string {
 	type line struct{ rows, ways string }
 	var lines []line
@@ -172,7 +231,7 @@ func (rt *routeTable) body(src, dst string) string {
 	return text.String()
 }
 
-// ways writes the ways of one pair under one wrapper, equal neighbours as one.
+// ways writes the ways of one pair in one row, equal neighbours as one.
 func (rt *routeTable) ways(src, dst, row string) string {
 	var text []string
 	for i := 0; i < len(matrixSizes); {
@@ -196,7 +255,7 @@ func (rt *routeTable) ways(src, dst, row string) string {
 // parseTable is the reverse of format. It fails where a case is there twice.
 func parseTable(text string) (map[matrixKey]string, error) {
 	table := map[matrixKey]string{}
-	for _, block := range strings.Split(text, "\n\n")[1:] {
+	for _, block := range strings.Split(text, "\n\n") {
 		lines := strings.Split(strings.TrimSpace(block), "\n")
 		src, dst, ok := strings.Cut(lines[0], " → ")
 		if !ok {
@@ -224,7 +283,7 @@ func parseBlock(table map[matrixKey]string, srcs, dsts, lines []string) error {
 	for _, src := range srcs {
 		for _, dst := range dsts {
 			for _, w := range matrixRows {
-				if w.manual || w.excludes(ztest.Kind(src), ztest.Kind(dst)) {
+				if w.manual || w.excludes(ztest.Kind(src), ztest.Kind(dst)) != "" {
 					continue
 				}
 				bySize, ok := ways[w.name]

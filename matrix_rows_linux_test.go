@@ -19,8 +19,19 @@ type matrixRow struct {
 	manual bool
 }
 
-func (r *matrixRow) excludes(src, dst ztest.Kind) bool {
-	return r.not != nil && r.not(src, dst) != ""
+// excludes says why the row is not run with these ends, "" if it is.
+func (r *matrixRow) excludes(src, dst ztest.Kind) string {
+	if r.not != nil {
+		if why := r.not(src, dst); why != "" {
+			return r.name + ": " + why
+		}
+	}
+	for _, k := range []ztest.Kind{src, dst} {
+		if why := ztest.Unavailable(k); why != "" {
+			return "this machine has no " + string(k) + ": " + why
+		}
+	}
+	return ""
 }
 
 // cutAt is a limit that ends a copy before a source of this size does. It leaves a
@@ -102,7 +113,7 @@ var matrixRows = []matrixRow{
 
 	{name: "bufio-writer", reason: "an empty bufio.Writer: the stream goes past it",
 		dress: func(tw *tower) { tw.writeBuffer() }},
-	{name: "bufio-writer-matrixHeld", reason: "a bufio.Writer with bytes in it: what fits joins them, only the rest goes past (H37)",
+	{name: "bufio-writer-held", reason: "a bufio.Writer with bytes in it: what fits joins them, only the rest goes past (H37)",
 		dress: func(tw *tower) {
 			tw.before = matrixHeld
 			tw.writeBuffer()

@@ -35,10 +35,11 @@ func (t *transfer) pipeline() error {
 var errEnd = errors.New("end of the source")
 
 // sourceError is the error of reading the leaf.
-func sourceError(err error) error {
+func (t *transfer) sourceError(err error) error {
 	if err == io.EOF {
 		return errEnd
 	}
+	t.sourceFailed = err != nil
 	return err
 }
 

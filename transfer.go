@@ -26,10 +26,11 @@ type transfer struct {
 	to   sink
 	m    *engine.Mover // nil unless the pipeline runs
 
-	written int64
-	steps   []step
-	last    lastReason
-	started time.Time // zero unless there is a Report
+	written      int64
+	sourceFailed bool // the error that ends the copy comes from reading
+	steps        []step
+	last         lastReason
+	started      time.Time // zero unless there is a Report
 
 	// Of the current part of the source:
 	ways     ways
@@ -66,7 +67,8 @@ func (t *transfer) release() {
 	t.from.reset()
 	t.to.reset()
 	clear(t.steps)
-	t.c, t.watch, t.written, t.steps, t.started, t.ways = nil, nil, 0, t.steps[:0], time.Time{}, ways{}
+	t.c, t.watch, t.written, t.sourceFailed = nil, nil, 0, false
+	t.steps, t.started, t.ways = t.steps[:0], time.Time{}, ways{}
 	t.buffer.pool, t.buffer.fixed = nil, nil
 	transfers.Put(t)
 }
@@ -131,7 +133,11 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	t.detectWriter(dst)
 	err := t.between(dst, src)
 	for _, b := range buffers {
-		*b.sticky = err
+		// bufio keeps whatever error the ReadFrom below it returns; where there is
+		// none it reads and writes itself and keeps that of a Write.
+		if _, ok := b.wr.(io.ReaderFrom); ok || !t.sourceFailed {
+			*b.sticky = err
+		}
 	}
 	return err
 }

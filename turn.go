@@ -65,7 +65,7 @@ func (t *transfer) piped(max int) error {
 		return t.refused(err)
 	}
 	if err != nil {
-		return sourceError(err)
+		return t.sourceError(err)
 	}
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
@@ -115,7 +115,7 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 		return t.refused(err)
 	}
 	if err != nil {
-		return sourceError(err)
+		return t.sourceError(err)
 	}
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
@@ -189,7 +189,7 @@ func (t *transfer) buffered(max int, w why) error {
 		if n, again, er = m.ReadOnce(buf); again {
 			t.buffer.put()
 			if err := m.Wait(); err != nil {
-				return sourceError(err)
+				return t.sourceError(err)
 			}
 			return t.deliver(len(t.from.layers), w)
 		}
@@ -200,7 +200,7 @@ func (t *transfer) buffered(max int, w why) error {
 			return err
 		}
 	}
-	return sourceError(er)
+	return t.sourceError(er)
 }
 
 // prefix writes what the layer at index at has buffered, at most room bytes.

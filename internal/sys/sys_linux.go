@@ -122,11 +122,16 @@ func (s *Calls) Socket(fd int) (family, typ int, err error) {
 }
 
 // PeekEnd reports whether the socket's stream is at its end now, by a peek that
-// neither waits nor consumes.
+// neither waits nor consumes. A peek takes a pending error away, which a socket
+// tells once, so poll(2) has to speak of an end, and of no error, first.
 func (s *Calls) PeekEnd(fd int) (bool, error) {
-	var p [1]byte
+	var b [1]byte
 	n, err := s.do(Call{"recv", fd, -1, 1}, func(int) (int, error) {
-		n, _, err := unix.Recvfrom(fd, p[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
+		p := []unix.PollFd{{Fd: int32(fd), Events: unix.POLLRDHUP}}
+		if _, err := unix.Poll(p, 0); err != nil || p[0].Revents&unix.POLLRDHUP == 0 || p[0].Revents&unix.POLLERR != 0 {
+			return 1, err
+		}
+		n, _, err := unix.Recvfrom(fd, b[:], unix.MSG_PEEK|unix.MSG_DONTWAIT)
 		return n, err
 	})
 	return n == 0 && err == nil, err

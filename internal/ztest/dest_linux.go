@@ -207,7 +207,12 @@ func (d *Dest) Resume() {
 
 // Reset makes the peer vanish: an RST for TCP, ECONNRESET for unix sockets
 // (EPIPE for what is written after it), EPIPE for pipes, EIO for terminals.
-func (d *Dest) Reset() { d.stop(func() { reset(d.Kind, d.Writer, d.far) }) }
+func (d *Dest) Reset() {
+	if d.Kind == Unix || d.Kind == SockFile {
+		d.Stall() // or it would read what has to be unread
+	}
+	d.stop(func() { reset(d.Kind, d.Writer, d.far) })
+}
 
 func (d *Dest) stop(closeFar func()) {
 	d.once.Do(func() {
