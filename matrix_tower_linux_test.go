@@ -1,6 +1,7 @@
 package zerocopy_test
 
 import (
+	"context"
 	"bufio"
 	"io"
 	"reflect"
@@ -86,7 +87,7 @@ func (tw *tower) run(how manner) (int64, error) {
 	case tw.copy != nil:
 		return tw.copy(tw.w, tw.r)
 	}
-	return tw.c.Copy(nil, tw.w, tw.r)
+	return tw.c.Copy(context.Background(), tw.w, tw.r)
 }
 
 // byLoop hides what w is. A ReadFrom stays one, for that is what a bufio.Writer asks
