@@ -215,3 +215,30 @@ func (w *replacing) UnwrapReader() (zerocopy.InnerReader, bool) {
 func (w *replacing) UnwrapWriter() (zerocopy.InnerWriter, bool) {
 	return zerocopy.InnerWriter{Self: w, Writer: w.Writer, Done: w.done}, true
 }
+
+// TestFailureByPanic: a callback that panics with bytes in the pipe leaves nothing
+// behind: what the pipe holds never reaches another copy, and the buffer of the
+// caller's pool is given back.
+func TestFailureByPanic(t *testing.T) {
+	t.Parallel()
+	for _, r := range routes {
+		s := newScene(t, r, false, ztest.Pattern(10).Bytes(300_000), nil, nil)
+		buffers := &pooledBuffer{buf: make([]byte, 10_000)}
+		s.c.BufferPool = buffers
+		s.hookAt(hookChunk, func() { panic(errCause) })
+		func() {
+			defer func() {
+				if v := recover(); v != errCause {
+					t.Errorf("%s: recovered %v", r.name, v)
+				}
+			}()
+			s.c.Copy(s.ctx, s.to, s.from)
+		}()
+		if p := s.c.pipes.Stats(); p.Open != p.Idle || buffers.out != 0 {
+			t.Errorf("%s: %+v, %d buffers", r.name, p, buffers.out)
+		}
+		src, dst := ztest.NewSource(t, r.src, ztest.Pattern(11).Bytes(100_000)), ztest.NewDest(t, r.dst)
+		n, err := s.c.within(t, dst.Writer, r.reader(src))
+		checkWhole(t, dst, n, err, src.Content)
+	}
+}

@@ -95,6 +95,9 @@ func file(flag int) func(*testing.T) ztest.Stream {
 func endedSource(k ztest.Kind) func(*testing.T) ztest.Stream {
 	return func(t *testing.T) ztest.Stream {
 		s := ztest.NewSource(t, k, nil).Reader
+		if k == ztest.File {
+			return s
+		}
 		ztest.Eventually(t, ztest.Patience, "end of the stream", func() bool {
 			readable, _, err := ztest.Poll(s)
 			return readable || err != nil
@@ -331,6 +334,33 @@ func TestH28SamePipe(t *testing.T) {
 			left, _ := io.ReadAll(r)
 			twice := append(ztest.Pattern(31).Bytes(held), ztest.Pattern(31).Bytes(held)...)
 			ztest.Equal(t, "what goes round", left, twice[300_000%held:][:held])
+		}
+	}
+}
+
+// TestH28EndedPartIsNotTheEnd: that the part which comes first has nothing more does
+// not excuse a destination that takes nothing from what is behind it.
+func TestH28EndedPartIsNotTheEnd(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(32).Bytes(20_000)
+	for _, k := range []ztest.Kind{ztest.File, ztest.TCP4, ztest.Pipe} {
+		for _, dst := range badEnds {
+			switch dst.name {
+			case "closed file", "closed TCPConn", "read-only file", "expired TCPConn", "the read end of a pipe":
+			default:
+				continue
+			}
+			gone, src := endedSource(k)(t), ztest.NewSource(t, k, content)
+			n, err := track(t, nil).within(t, dst.make(t), io.MultiReader(gone, src.Reader))
+			if n != 0 || err == nil {
+				t.Errorf("%s→%s: %d, %v", k, dst.name, n, err)
+			}
+			ztest.Equal(t, "what the second part has", src.Rest(), content)
+			b := bufio.NewReader(io.MultiReader(strings.NewReader("held"), gone))
+			b.Peek(4)
+			if n, err := track(t, nil).within(t, dst.make(t), io.MultiReader(b, gone)); n != 0 || err == nil || b.Buffered() != 4 {
+				t.Errorf("%s→%s: %d, %v, %d still held", k, dst.name, n, err, b.Buffered())
+			}
 		}
 	}
 }

@@ -3,6 +3,7 @@ package zerocopy_test
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -194,7 +195,9 @@ func TestH39TooLong(t *testing.T) {
 					defer func() { panicked = recover() != nil }()
 					copy := tt.copy
 					if copy == nil {
-						copy = func(c *zerocopy.Copier, w io.Writer, r io.Reader) (int64, error) { return c.Copy(nil, w, r) }
+						copy = func(c *zerocopy.Copier, w io.Writer, r io.Reader) (int64, error) {
+							return c.Copy(context.Background(), w, r)
+						}
 					}
 					n, err := copy(&c.Copier, dst.Writer, tt.src())
 					t.Errorf("copied %d, %v", n, err)

@@ -61,6 +61,7 @@ var brokenPipes = []struct {
 	{ztest.TCP4, ztest.SockFile, 1, true, false},
 	{ztest.Pipe, ztest.SockFile, 1, true, false},
 	{ztest.File, ztest.SockFile, 1, true, false},
+	{ztest.File, ztest.SockFile, 1, true, true},
 	{ztest.TCP4, ztest.Pipe, 2, true, false},
 	{ztest.Pipe, ztest.Pipe, 2, true, false},
 }

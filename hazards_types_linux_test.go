@@ -1,3 +1,5 @@
+//lint:file-ignore U1000 The fields and methods of look-alikes are there for their layout.
+
 package zerocopy_test
 
 import (

@@ -58,7 +58,7 @@ var destinationWaits = []wait{
 	{src: ztest.Pipe, dst: ztest.PTY},
 	{src: ztest.File, dst: ztest.TCP4}, // sendfile
 	{src: ztest.Tmpfs, dst: ztest.Unix},
-	{src: ztest.File, dst: ztest.SockFile},
+	{src: ztest.File, dst: ztest.SockFile, pages: zerocopy.Share},
 	{src: ztest.Zero, dst: ztest.TCP6},
 	{src: ztest.File, dst: ztest.Pipe, pages: zerocopy.Share},
 	{src: ztest.File, dst: ztest.TCP4, pages: zerocopy.Stable}, // by read and write

@@ -1,8 +1,8 @@
 package zerocopy_test
 
 import (
-	"context"
 	"bufio"
+	"context"
 	"io"
 	"reflect"
 	"testing"
