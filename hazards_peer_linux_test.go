@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -198,8 +197,8 @@ func TestH31TheSideThatFailed(t *testing.T) {
 func TestH32ConcurrentWriter(t *testing.T) {
 	t.Parallel()
 	const (
-		record  = 200_000 // of the other goroutine: 'R', its number, filler; more than fits
-		records = 20
+		record  = 500_000 // of the other goroutine: 'R', its number, filler; more than fits
+		records = 12
 		size    = 3_000_000
 	)
 	content := bytes.Repeat([]byte{'.'}, size)
@@ -210,27 +209,28 @@ func TestH32ConcurrentWriter(t *testing.T) {
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
 			src, dst := ztest.NewSource(t, r.src, content, ztest.Pieces(9_999)), ztest.NewDest(t, r.dst, ztest.Buffers(small))
-			var wg sync.WaitGroup
-			begun := make(chan struct{})
-			wg.Go(func() {
-				b := bytes.Repeat([]byte{'R'}, record)
-				for i := range records {
-					binary.BigEndian.PutUint32(b[1:], uint32(i)|0x80000000) // never a '.'
-					if n, err := dst.Writer.Write(b); n != record || err != nil {
-						t.Errorf("Write: %d, %v", n, err)
-					}
-					if i == 0 {
-						close(begun)
-					}
-				}
-			})
-			<-begun
 			c := r.set(track(t, nil))
-			n, err := c.within(t, dst.Writer, r.reader(src))
-			if n != size || err != nil {
-				t.Errorf("%d, %v", n, err)
+			b := bytes.Repeat([]byte{'R'}, record)
+			write := func(i int) {
+				binary.BigEndian.PutUint32(b[1:], uint32(i)|0x80000000) // never a '.'
+				if n, err := dst.Writer.Write(b); n != record || err != nil {
+					t.Errorf("Write: %d, %v", n, err)
+				}
 			}
-			wg.Wait()
+			dst.Stall()
+			handover := ztest.Go(t, "Write", func() { write(0) })
+			handover.AwaitParked() // half of it is out
+			copying := c.begin(t, nil, dst.Writer, r.reader(src))
+			dst.Resume()
+			handover.Wait()
+			dst.AwaitReceived(record + 1) // the copy has begun
+			for i := 1; i < records; i++ {
+				write(i)
+			}
+			copying.Wait()
+			if copying.n != size || copying.err != nil {
+				t.Errorf("%d, %v", copying.n, copying.err)
+			}
 			got, i := dst.Finish(), 0
 			dots := 0
 			for len(got) > 0 {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
@@ -214,10 +215,26 @@ func TestH09TwoGiB(t *testing.T) {
 						if section {
 							src = io.NewSectionReader(f, at, n)
 						}
-						c := track(t, nil)
+						c := track(t, func(call *sys.Call, _ int) (int, error, bool) {
+							call.N = min(call.N, 64<<10) // calls on either side
+							return 0, nil, false
+						})
 						c.Pages = pages
 						k, err := c.within(t, dst.Writer, src)
 						checkWhole(t, dst, k, err, content)
+						want := "buffered"
+						switch {
+						case to == ztest.File:
+							want = "copy_file_range"
+						case pages == zerocopy.Stable, to == ztest.Pipe && pages != zerocopy.Share:
+						case to == ztest.TCP4, to == ztest.Unix:
+							want = "sendfile"
+						default: // to another filesystem, or with Share to a pipe
+							want = "splice"
+						}
+						if by := mechanisms(c.report); by != want {
+							t.Errorf("went by %s, want %s: %v", by, want, c.report)
+						}
 						pos, err := f.Seek(0, io.SeekCurrent)
 						if want := at + n; err != nil || section && pos != at || !section && pos != want {
 							t.Errorf("the source stands at %d, %v", pos, err)

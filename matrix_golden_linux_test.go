@@ -145,11 +145,19 @@ func (rt *routeTable) check(t *testing.T, pairs int) {
 		rt.update(t, key)
 	}
 	tables, found := goldenTables(t, key)
+	differ := t.Errorf
 	if !found {
-		t.Fatalf("no golden table in testdata/ holds for %s. Run\n"+
-			"\tgo test -run '^TestMatrix$' -update .\n"+
-			"which adds it to the table that holds here, too, or else makes one; then compare it with the others: "+
-			"each difference must be one of the kernels or filesystems.", key)
+		const advice = "no golden table in testdata/ holds for %s. Run\n" +
+			"\tgo test -run '^TestMatrix$' -update .\n" +
+			"which adds it to the table that holds here, too, or else makes one; then compare it with the others: " +
+			"each difference must be one of the kernels or filesystems."
+		if ztest.CI() || len(tables) == 0 {
+			t.Fatalf(advice, key)
+		}
+		// Somebody else's kernel: every case was held to io.Copy's outcome all the
+		// same, and may well go another way.
+		t.Logf(advice, key)
+		differ = t.Logf
 	}
 	want, err := parseTable(tables[0].body)
 	if err != nil {
@@ -167,7 +175,7 @@ func (rt *routeTable) check(t *testing.T, pairs int) {
 		}
 	}
 	if d := cmp.Diff(expected, seen); d != "" {
-		t.Errorf("the ways are not those of %s (-), but (+):\n%s", tables[0].name, d)
+		differ("the ways are not those of %s (-), but (+):\n%s", tables[0].name, d)
 	}
 }
 
