@@ -351,6 +351,9 @@ func enter(v any) (d any, ok bool) {
 	case *bytes.Buffer, *bytes.Reader, *strings.Reader, *net.Buffers:
 		return nil, true // known not to
 	}
+	if v == any(io.Discard) {
+		return nil, true // nor that, and all the process's copies to it have one value
+	}
 	if d = v; !isKey(v) {
 		d = reflect.TypeOf(v)
 	}
