@@ -161,7 +161,8 @@ func TestClientServer(t *testing.T) {
 		t.Errorf("%+v, want one sample of 1000000 bytes", x)
 	}
 	cancel()
-	if status := <-served; status != 0 {
+	// 130: it was still ending the session when it was interrupted.
+	if status := <-served; status != 0 && status != 130 {
 		t.Errorf("the server's exit status is %d", status)
 	}
 }
