@@ -46,7 +46,7 @@ func (t *transfer) cloneRange(max int) (n int, handled bool, err error) {
 	n, handled, err = t.m.CopyFileRange(max)
 	if n == max {
 		if float64(n) > 32*float64(time.Since(began)) {
-			t.clone = min(t.clone*8, engine.MaxClone)
+			t.clone = 8 * min(t.clone, engine.MaxClone/8) // no overflow of a 32-bit int
 		} else {
 			t.clone = engine.MaxChunk
 		}

@@ -14,7 +14,8 @@
 //  1. The bytes, their number and a nil error are io.Copy's.
 //  2. On an error nothing is lost: the count is exactly what the destination
 //     accepted, a seekable source stands right behind it, and what a stream gave
-//     and the destination did not take is handed back in a [PartialError].
+//     and the destination did not take is handed back in a [PartialError]. A
+//     source of an unknown type fails as with io.Copy, whose errors it keeps.
 //  3. Only exact types are looked into: *os.File, *net.TCPConn, *net.UnixConn,
 //     the wrappers of io and bufio, [Reader] and [Writer], types that implement
 //     [ReaderUnwrapper] or [WriterUnwrapper], and those that
