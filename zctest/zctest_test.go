@@ -114,3 +114,19 @@ func ExampleRequireMechanism() {
 	}
 	_ = test
 }
+
+func ExampleRequire() {
+	test := func(t *testing.T, conn net.Conn, f *os.File) {
+		stable := &zerocopy.Copier{Pages: zerocopy.Stable}
+		zctest.Require(t, stable, conn, f, zerocopy.Buffered)
+	}
+	_ = test
+}
+
+func ExampleCheck() {
+	test := func(t *testing.T, serve func(*zerocopy.Copier)) {
+		// The copy is made somewhere inside of what is tested.
+		serve(&zerocopy.Copier{Report: func(r zerocopy.Report) { zctest.Check(t, r, zerocopy.Sendfile) }})
+	}
+	_ = test
+}
