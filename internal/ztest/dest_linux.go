@@ -160,7 +160,8 @@ func (d *Dest) AwaitReceived(n int64) {
 }
 
 // AwaitFull waits until a write to Writer would block: with a stalled peer, all
-// buffers on the way are full. For streams only.
+// buffers on the way are full. For streams only, and not for PTY, whose room is
+// freed by a worker: it may say EAGAIN to write and writable to poll.
 func (d *Dest) AwaitFull() {
 	d.tb.Helper()
 	Eventually(d.tb, Patience, "a full destination", func() bool {
