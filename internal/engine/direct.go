@@ -12,10 +12,12 @@ const contradictions = 2
 
 // direct moves bytes by op, a call that takes both descriptors with no pipe
 // between them. The source is a pipe or a file, never a socket, which would tell
-// an error once and then say that it is at its end. The destination's write lock is held during the call, so that
-// its bytes do not land inside another goroutine's Write; the source is held open
-// (Control), and locked too where op moves a file's own position. EAGAIN may mean
-// either end: poll(2) tells which, and that one alone is waited for. After a wait it
+// an error once and then say that it is at its end.
+//
+// The destination's write lock is held during the call, so that its bytes do not
+// land inside another goroutine's Write; the source is held open (Control), and
+// locked too where op moves a file's own position. EAGAIN may mean either end:
+// poll(2) tells which, and that one alone is waited for. After a wait direct
 // returns with n == 0, since a deadline of the other end may have been set for less.
 func (m *Mover) direct(op func(in, out int) (int, error), call string, max int) (n int, handled bool, err error) {
 	m.op, m.max, m.mem = op, max, nil

@@ -1,8 +1,9 @@
 package engine
 
-// Splice moves at most max bytes by splice(2) with no pipe between: the
-// source is a pipe, or the destination of a file. It waits for whichever end is not ready. n bytes were
-// accepted by the destination, unless Mem holds n bytes that a plain read found.
+// Splice moves at most max bytes by splice(2) with no pipe between: the source is
+// a pipe, or the destination of a file. It waits for whichever end is not ready. n
+// bytes were accepted by the destination, unless Mem holds n bytes that a plain
+// read found.
 func (m *Mover) Splice(max int) (n int, handled bool, err error) {
 	return m.direct(m.spliceFn, "splice", max)
 }
