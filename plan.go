@@ -22,7 +22,7 @@ const (
 var wayMechanism = [...]Mechanism{Buffered, Sendfile, CopyFileRange, Splice, Splice}
 
 // smallFile is the size up to which a file is read and written: a sendfile of its
-// own costs more there. See docs/performance.md, "Small files".
+// own saves nothing there. See docs/performance.md, "Small files".
 const smallFile = 16 << 10
 
 // ways are what to try, in order. What is left when all are used up is Buffered.
