@@ -2,12 +2,25 @@ package zerocopy
 
 import "sync"
 
-// bufferSize is io.Copy's: 32 KiB.
-const bufferSize = 32 << 10
+const (
+	// bufferSize is io.Copy's: 32 KiB.
+	bufferSize = 32 << 10
+	// bulkBuffer is what a stream gets that fills bufferSize: see
+	// docs/performance.md, "Buffers that grow".
+	bulkBuffer = 256 << 10
+	// bulkFills is how many buffers in a row have to be filled for that. A message
+	// that is a little larger than a buffer fills one.
+	bulkFills = 2
+)
 
-var buffers = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+var (
+	buffers     = sync.Pool{New: func() any { return new([bufferSize]byte) }}
+	bulkBuffers = sync.Pool{New: func() any { return new([bulkBuffer]byte) }}
+)
 
-// A bufferSource gives a copy its buffer. At most one is borrowed at a time.
+// A bufferSource gives a copy its buffer. At most one is borrowed at a time. Its own
+// buffers grow with a stream that fills them, and shrink again at the first read
+// that a small one would have held.
 type bufferSource struct {
 	pool  BufferPool
 	fixed []byte // CopyBuffer's
@@ -15,9 +28,12 @@ type bufferSource struct {
 	user     []byte // borrowed from pool
 	borrowed bool
 	own      *[bufferSize]byte // borrowed from buffers
+	bulk     *[bulkBuffer]byte // borrowed from bulkBuffers
+	fills    int               // buffers in a row that a read has filled, or most of it
 }
 
-// get returns a buffer of at least one byte, the same until put.
+// get returns a buffer of at least one byte. It is the caller's until the next get
+// or put.
 func (b *bufferSource) get() []byte {
 	if b.fixed != nil {
 		return b.fixed
@@ -29,10 +45,40 @@ func (b *bufferSource) get() []byte {
 	if len(b.user) > 0 {
 		return b.user
 	}
+	if b.fills >= bulkFills {
+		if b.bulk == nil {
+			b.putOwn()
+			b.bulk = bulkBuffers.Get().(*[bulkBuffer]byte)
+		}
+		return b.bulk[:]
+	}
 	if b.own == nil {
+		b.putOwn()
 		b.own = buffers.Get().(*[bufferSize]byte)
 	}
 	return b.own[:]
+}
+
+// read notes that a read into the buffer has got n bytes.
+func (b *bufferSource) read(n int) {
+	switch {
+	case n < bufferSize || b.bulk != nil && n == bufferSize:
+		b.fills = 0
+	case b.fills < bulkFills:
+		b.fills++
+	}
+}
+
+// putOwn gives back a buffer of the package's own.
+func (b *bufferSource) putOwn() {
+	if b.own != nil {
+		buffers.Put(b.own)
+		b.own = nil
+	}
+	if b.bulk != nil {
+		bulkBuffers.Put(b.bulk)
+		b.bulk = nil
+	}
 }
 
 // put gives back what get has borrowed, if it has.
@@ -43,8 +89,11 @@ func (b *bufferSource) put() {
 		b.user = nil
 		b.pool.Put(user)
 	}
-	if b.own != nil {
-		buffers.Put(b.own)
-		b.own = nil
-	}
+	b.putOwn()
+}
+
+// reset is put for the end of a copy.
+func (b *bufferSource) reset() {
+	b.put()
+	b.pool, b.fixed, b.fills = nil, nil, 0
 }

@@ -122,10 +122,10 @@ type Plan struct {
 }
 
 // Main returns the step that will carry the bulk of the bytes: the last one
-// that is not a named prefix.
+// that is neither a named prefix nor the start of a stream.
 func (p Plan) Main() Step {
 	for i := len(p.Steps) - 1; i >= 0; i-- {
-		if p.Steps[i].Reason != ReasonPrefix {
+		if r := p.Steps[i].Reason; r != ReasonPrefix && r != ReasonStart {
 			return p.Steps[i]
 		}
 	}
@@ -133,16 +133,22 @@ func (p Plan) Main() Step {
 }
 
 // String returns the plan in words, such as
-// "splice tcp→pipe→tcp, after 312 buffered bytes".
+// "splice tcp→pipe→tcp if bulk, after 312 buffered bytes".
 func (p Plan) String() string {
 	var main []string
 	var prefix int64
+	start := ""
 	for _, s := range p.Steps {
-		if s.Reason == ReasonPrefix {
+		switch s.Reason {
+		case ReasonPrefix:
 			prefix += max(s.Bytes, 0)
 			continue
+		case ReasonStart:
+			start = " if bulk"
+			continue
 		}
-		main = append(main, s.String())
+		main = append(main, s.String()+start)
+		start = ""
 	}
 	if len(main) == 0 {
 		return "nothing but " + strconv.FormatInt(prefix, 10) + " buffered bytes"
@@ -276,7 +282,12 @@ func (t *transfer) planLeaf(room int64) {
 	if end.Kind == engine.File && end.Size > 0 {
 		n = min(room, end.Size)
 	}
+	t.from.end.Ask(t.c.calls)
+	t.to.end.Ask(t.c.calls)
 	w := t.c.choose(&t.to, &t.from, room, t.off)
+	if first := w.try[0]; first == wayPiped && end.Kind.Socket() {
+		t.foresee(Buffered, "", -1, becauseOf(ReasonStart, SourceEnd, t.from.leaf))
+	}
 	if first := w.try[0]; first != wayBuffered {
 		t.foresee(wayMechanism[first], first.route(&t.to.end, end), n, why{})
 		return

@@ -181,8 +181,7 @@ func TestFailureThatDoneReplaces(t *testing.T) {
 				} else {
 					s.start()
 					s.dst.AwaitReceived(5000)
-					s.dst.AwaitFull()
-					s.AwaitParked()
+					s.awaitFullForGood()
 					s.cancel(errCause)
 				}
 				left := s.settled(false)

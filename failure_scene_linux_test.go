@@ -95,6 +95,24 @@ func newScene(t *testing.T, r route, limited bool, content []byte, src, dst []zt
 // start begins the copy.
 func (s *scene) start() { s.copying = s.c.begin(s.t, s.ctx, s.to, s.from) }
 
+// awaitFullForGood waits until the copy waits for its destination, and nothing has
+// happened for a while: a destination can be full for a moment, until what is on its
+// way has arrived; then the copy goes on. The while is counted in looks and not in
+// time, of which the whole process may have been given none.
+func (s *scene) awaitFullForGood() {
+	s.t.Helper()
+	calls, received, looks := -1, int64(-1), 0
+	ztest.Eventually(s.t, ztest.Patience, "a copy that waits for its destination", func() bool {
+		_, writable, err := ztest.Poll(s.dst.Writer)
+		if k, n := s.c.count(), s.dst.Received(); k != calls || n != received || writable || err != nil {
+			calls, received, looks = k, n, 0
+		}
+		looks++
+		return looks > 100
+	})
+	s.AwaitParkedToWrite()
+}
+
 // hookChunk is the most that moves between two calls of a hook: several make up any
 // content, and a buffer of 32 KiB is more.
 const hookChunk = 30_000

@@ -88,13 +88,14 @@ func (t *transfer) unknown(dst io.Writer, src io.Reader) why {
 
 // loop reads and writes. Its errors are exactly those of the two ends.
 func (t *transfer) loop(dst io.Writer, src io.Reader, w why) error {
-	buf := t.buffer.get()
 	defer t.buffer.put()
 	for {
 		if err := t.watch.err(); err != nil {
 			return err
 		}
+		buf := t.buffer.get()
 		nr, er := src.Read(buf)
+		t.buffer.read(nr)
 		if nr > 0 {
 			nw, ew := dst.Write(buf[0:nr:len(buf)]) // panics, as io.Copy, where nr > len(buf) (H39)
 			if nw < 0 || nr < nw {

@@ -142,7 +142,7 @@ func TestNetBuffers(t *testing.T) {
 	if n != 100*pieces || err != nil || len(all) != 0 {
 		t.Fatal(n, err, len(all))
 	}
-	if calls > 5 {
+	if calls > 50 { // the runtime writes to itself to wake threads
 		t.Errorf("%d write calls for %d slices", calls, pieces)
 	}
 	ztest.Equal(t, "tcp", dst.Finish(), bytes.Repeat(piece, pieces))

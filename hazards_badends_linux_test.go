@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -190,6 +191,9 @@ func TestH28BadEnds(t *testing.T) {
 		src, dst badEnd
 	}
 	var rows []row
+	// Nil pointers of a type are one value, and of a value whose ReadFrom or WriteTo is
+	// under way a second copy does not call it (H34), so it does not panic either.
+	var nils sync.Mutex
 	for i := range handedOver {
 		for _, bad := range badEnds {
 			for _, end := range good {
@@ -212,6 +216,10 @@ func TestH28BadEnds(t *testing.T) {
 					w = over.w(tt.dst.make(t))
 				}
 				return w, over.r(r)
+			}
+			if strings.HasPrefix(tt.src.name, "nil") || strings.HasPrefix(tt.dst.name, "nil") {
+				nils.Lock()
+				defer nils.Unlock()
 			}
 			w, r := ends()
 			got, err := attempt(t, zerocopy.Copy, w, r)

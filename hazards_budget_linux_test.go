@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -18,6 +19,7 @@ import (
 // a private pipe does not hold its ends.
 func TestH10PipesAreCloseOnExecFromBirth(t *testing.T) {
 	t.Parallel()
+	var mu sync.Mutex
 	private := make(map[string]bool) // names of private pipes, as /proc has them
 	look := func(fd int) {
 		const fdCloexec = 1
@@ -29,7 +31,9 @@ func TestH10PipesAreCloseOnExecFromBirth(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
+		mu.Lock()
 		private[name] = true
+		mu.Unlock()
 	}
 	c := track(t, func(call *sys.Call, nth int) (int, error, bool) {
 		switch {
@@ -51,7 +55,8 @@ func TestH10PipesAreCloseOnExecFromBirth(t *testing.T) {
 	if err != nil {
 		t.Errorf("ls: %v", err)
 	}
-	if len(private) != 1 || c.pipes.Stats().Open != 1 {
+	mu.Lock()
+	if n := len(private); n == 0 || int64(n) != c.pipes.Stats().Open {
 		t.Errorf("private pipes %v, %+v", private, c.pipes.Stats())
 	}
 	for name := range private {
@@ -59,6 +64,7 @@ func TestH10PipesAreCloseOnExecFromBirth(t *testing.T) {
 			t.Errorf("a child holds %s:\n%s", name, out)
 		}
 	}
+	mu.Unlock()
 	dst.Resume()
 	r.Wait()
 	checkWhole(t, dst, r.n, r.err, src.Content)

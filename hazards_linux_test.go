@@ -35,7 +35,8 @@ type tracked struct {
 }
 
 // track returns a Copier whose calls are answered by f where f, if not nil, says
-// so. Its pipes are closed at the end of the test.
+// so. It splices sockets from the first byte on. Its pipes are closed at the end of
+// the test.
 func track(t testing.TB, f answer) *tracked {
 	c := &tracked{calls: make(map[string]int)}
 	c.Report = func(r zerocopy.Report) {
@@ -53,6 +54,7 @@ func track(t testing.TB, f answer) *tracked {
 		}
 		return f(call, nth)
 	}})
+	c.Force(zerocopy.AtOnce)
 	t.Cleanup(c.pipes.CloseIdle)
 	return c
 }

@@ -154,7 +154,7 @@ func TestH35NonblockClearedMeanwhile(t *testing.T) {
 	if !ztest.Isolated(t) { // stops the world
 		return
 	}
-	const nap = 5 * time.Second // after which the kernel ends the sleep: nothing else could
+	const nap = 20 * time.Second // after which the kernel ends the sleep: nothing else could
 	for _, p := range []struct {
 		src, dst ztest.Kind
 		sleeps   bool // SPLICE_F_NONBLOCK is enough for unix sockets (H05)

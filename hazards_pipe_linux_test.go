@@ -55,10 +55,11 @@ func TestH02SlotsNotBytes(t *testing.T) {
 					if by := mechanisms(c.report); by != "splice" {
 						t.Errorf("went by %s: %v", by, c.report)
 					}
-					// 16 slots a drain, and a pump or two for each. TCP may have
-					// merged pieces before; unix sockets never do.
+					// 16 slots a drain, and a pump or two for each, more if the
+					// destination's peer is slow. TCP may have merged pieces before;
+					// unix sockets never do.
 					k := c.count("splice")
-					if k > 4*tt.count/16 || from == ztest.Unix && k < 2*tt.count/16 {
+					if k > tt.count/2 || from == ztest.Unix && k < 2*tt.count/16 {
 						t.Errorf("%d splices for %d pieces", k, tt.count)
 					}
 				})
@@ -171,8 +172,9 @@ func (b *bounded) UnwrapReader() (zerocopy.InnerReader, bool) {
 }
 
 // TestH04LastPieceIsNotHeldBack: with SPLICE_F_MORE the kernel keeps a last small
-// piece for 200 ms in the hope of more. Of several rounds the quickest counts: a
-// machine can be slow at any time, but a stall would be in all of them.
+// piece for 200 ms in the hope of more. Of several rounds the quickest counts, and of
+// many where the machine is busy: it can be slow at any time, but a stall would be in
+// all of them.
 func TestH04LastPieceIsNotHeldBack(t *testing.T) {
 	t.Parallel()
 	for _, tt := range []struct {
@@ -186,8 +188,9 @@ func TestH04LastPieceIsNotHeldBack(t *testing.T) {
 	} {
 		t.Run(fmt.Sprintf("%s→%s", tt.src, tt.dst), func(t *testing.T) {
 			t.Parallel()
+			const stall = 150 * time.Millisecond
 			quickest := time.Hour
-			for range 5 {
+			for round := 0; round < 5 || quickest > stall && round < 50; round++ {
 				content := ztest.Pattern(5).Bytes(70_001)
 				src := ztest.NewSource(t, tt.src, content, ztest.NoEOF())
 				dst := ztest.NewDest(t, tt.dst)
@@ -203,7 +206,7 @@ func TestH04LastPieceIsNotHeldBack(t *testing.T) {
 					t.Errorf("went by %s: %v", mechanisms(c.report), c.report)
 				}
 			}
-			if quickest > 150*time.Millisecond {
+			if quickest > stall {
 				t.Errorf("the last byte came after %v at the best", quickest)
 			}
 		})

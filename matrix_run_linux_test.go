@@ -84,6 +84,9 @@ func (mc matrixCase) run(tb *caseTB, how manner) (o matrixOutcome) {
 	switch how {
 	case byCopier:
 		tw.c = vouchingCopier(func(r zerocopy.Report) { o.report = &r; o.reports++ })
+		if mc.size.force != nil {
+			tw.c.Force(mc.size.force())
+		}
 	case byHand:
 		tw.r, tw.w = struct{ io.Reader }{tw.r}, byLoop(tw.w)
 	}

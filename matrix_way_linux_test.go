@@ -15,30 +15,36 @@ import (
 const fastShare = 0.99
 
 // notInMemory returns the steps of a report without what a row had in memory before
-// the copy: named prefixes, and the header of the row multi.
-func notInMemory(o matrixOutcome) (steps []zerocopy.Step, bytes int64, memory bool) {
+// the copy, named prefixes and the header of the row multi, and without what was read
+// and written because it could be the start of an interactive stream.
+func notInMemory(o matrixOutcome) (steps []zerocopy.Step, bytes int64, memory, start bool) {
 	for _, s := range o.report.Steps {
 		header := s.Reason == zerocopy.ReasonNotDescriptor && s.Type == "*bytes.Reader" && s.Bytes == matrixHeld
 		switch {
 		case s.Reason == zerocopy.ReasonPrefix, header:
 			memory = true
+		case s.Reason == zerocopy.ReasonStart:
+			start = true
 		default:
 			steps = append(steps, s)
 			bytes += s.Bytes
 		}
 	}
-	return steps, bytes, memory
+	return steps, bytes, memory, start
 }
 
 // way says what the golden table has for the case, and demands that a fast path
 // carried as much as it should and that Explain foretold it.
 func (mc matrixCase) way(tb testing.TB, o matrixOutcome) string {
 	tb.Helper()
-	steps, bytes, memory := notInMemory(o)
+	steps, bytes, memory, start := notInMemory(o)
 	var main zerocopy.Step
 	var way []string
 	if memory {
 		way = append(way, "memory")
+	}
+	if start {
+		way = append(way, "start")
 	}
 	for _, s := range steps {
 		way = append(way, stepText(s))

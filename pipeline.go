@@ -94,6 +94,7 @@ func (t *transfer) part() {
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
+	t.pace, t.asked = pace{}, false
 	t.watch.over(t.to.leaf, t.from.leaf)
 }
 

@@ -25,6 +25,9 @@ const (
 	ReasonPrefix
 	// ReasonSmall: the file is so small that read and write cost less.
 	ReasonSmall
+	// ReasonStart: a stream from a socket is read and written until it has proved
+	// to be bulk, and again when it turns interactive: small messages cost less so.
+	ReasonStart
 	// ReasonPages: pages of a file are lent to a pipe, and to a socket that is an
 	// *os.File, only with Copier.Pages set to Share: later changes of the file
 	// would be seen through them, where with io.Copy they are not.
@@ -71,7 +74,7 @@ const (
 )
 
 var reasonNames = [reasons]string{
-	"", "not-descriptor", "own-method", "prefix", "small", "file-pages", "stable", "disabled", "append", "blocking",
+	"", "not-descriptor", "own-method", "prefix", "small", "start", "file-pages", "stable", "disabled", "append", "blocking",
 	"messages", "device", "same-file", "access", "no-pipe", "refused", "check", "nested", "layout", "platform",
 }
 
@@ -81,6 +84,7 @@ var reasonTexts = [reasons]string{
 	ReasonOwnMethod:     "brings its own method",
 	ReasonPrefix:        "already in user memory",
 	ReasonSmall:         "is too small for a system call of its own to pay",
+	ReasonStart:         "has not proved to be bulk",
 	ReasonPages:         "has pages that io.Copy would not lend here (Pages: Share does)",
 	ReasonStable:        "has pages that Pages: Stable does not send by reference",
 	ReasonDisabled:      "could be moved by a mechanism that is switched off",

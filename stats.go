@@ -48,8 +48,11 @@ type ReasonStats struct {
 type PipeStats struct {
 	Open      int64 // open now: borrowed or idle
 	Idle      int64 // open and empty, waiting to be borrowed
+	Bytes     int64 // the sizes of the open ones added up
+	Budget    int64 // the most that Bytes may be, of what pipe(7) allows; 0 before the first
 	Created   int64 // made so far
 	Discarded int64 // closed because a copy ended with bytes in them
+	Refused   int64 // how often none was to be had, and bytes were read and written
 }
 
 var counters struct {

@@ -44,6 +44,7 @@ func (p path) run(t *testing.T, c *zerocopy.Copier) zerocopy.Report {
 	src, dst := ztest.NewSource(t, p.src, content), ztest.NewDest(t, p.dst)
 	var got zerocopy.Report
 	c.Report = func(r zerocopy.Report) { got = r }
+	c.Force(zerocopy.AtOnce)
 	n, err := c.Copy(context.Background(), dst.Writer, src.Reader)
 	if n != switchSize || err != nil {
 		t.Fatalf("copied %d, %v", n, err)

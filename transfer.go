@@ -36,14 +36,23 @@ type transfer struct {
 	ways     ways
 	next     int // index into ways.try
 	off      MechanismSet
+	pace     pace
+	noPipe   why  // why there was no pipe, while pace waits
+	asked    bool // the modes of connections are known
 	zeros    int  // how often the kernel moved nothing and gave no reason
 	plainly  bool // a plain read has to tell why
 	checked  bool // the destination takes bytes, as far as can be told before
 	consumed bool // the current way has moved bytes
 	clone    int  // how much to ask copy_file_range for
+
+	putFn func() // buffer.put, bound once a transfer: it would be allocated once a call
 }
 
-var transfers = sync.Pool{New: func() any { return new(transfer) }}
+var transfers = sync.Pool{New: func() any {
+	t := new(transfer)
+	t.putFn = t.buffer.put
+	return t
+}}
 
 func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 	t := transfers.Get().(*transfer)
@@ -63,13 +72,12 @@ func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 func (t *transfer) release() {
 	t.endPipeline()
 	t.watch.end()
-	t.buffer.put()
+	t.buffer.reset()
 	t.from.reset()
 	t.to.reset()
 	clear(t.steps)
 	t.c, t.watch, t.written, t.sourceFailed = nil, nil, 0, false
-	t.steps, t.started, t.ways = t.steps[:0], time.Time{}, ways{}
-	t.buffer.pool, t.buffer.fixed = nil, nil
+	t.steps, t.started, t.ways, t.noPipe = t.steps[:0], time.Time{}, ways{}, why{}
 	transfers.Put(t)
 }
 

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 )
 
 // A turn moves one chunk from the leaf to the destination, one function a way.
@@ -20,6 +21,23 @@ func (t *transfer) turn(room int64) error {
 		way = t.ways.try[t.next]
 	}
 	n := int(min(room, int64(t.chunk()), engine.MaxChunk))
+	if way == wayPiped {
+		if w := t.unpiped(room); w.reason != ReasonNone {
+			return t.buffered(n, w)
+		}
+	}
+	if way != wayBuffered && !t.asked {
+		if t.asked = true; t.ask() {
+			t.choose()
+			return nil
+		}
+		if way == wayPiped && t.c.RawCalls {
+			t.m.UseRaw()
+		}
+		if way == wayPiped && t.c.LowWater {
+			t.m.UseLowWater()
+		}
+	}
 	switch way {
 	case wayPiped:
 		return t.piped(n)
@@ -36,6 +54,37 @@ func (t *transfer) turn(room int64) error {
 		w = becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
 	}
 	return t.buffered(n, w)
+}
+
+// unpiped says why a chunk that could go through a pipe is read and written: there
+// was none to be had, or the source is a socket that has not proved to be bulk, or
+// has so little left that a splice does not pay.
+func (t *transfer) unpiped(room int64) why {
+	if t.pace.waits() {
+		return t.noPipe
+	}
+	if !t.m.Src.Kind.Socket() {
+		return why{}
+	}
+	bulk := t.pace.bulk && room >= shortDrain
+	if t.c.force != nil {
+		bulk = t.c.force(t.written)
+	}
+	if bulk {
+		return why{}
+	}
+	t.asked = false
+	return becauseOf(ReasonStart, SourceEnd, t.from.leaf)
+}
+
+// ask finds out what detection has put off, the modes of connections, and reports
+// whether they are not what they were taken for.
+func (t *transfer) ask() (changed bool) {
+	m := t.m
+	changed = m.Src.Ask(m.Calls)
+	changed = m.Dst.Ask(m.Calls) || changed
+	t.from.end.Flags, t.to.end.Flags = m.Src.Flags, m.Dst.Flags
+	return changed
 }
 
 // cloneRange is copy_file_range, asked for more as long as that takes no longer:
@@ -60,7 +109,11 @@ func (t *transfer) piped(max int) error {
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
-	_, handled, err := m.Drain(max)
+	m.Class = kpipe.Largest // a file always has more
+	if m.Src.Kind.Socket() {
+		m.Class = t.pace.class
+	}
+	n, handled, err := m.Drain(max)
 	if !handled {
 		return t.refused(err)
 	}
@@ -70,7 +123,12 @@ func (t *transfer) piped(max int) error {
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
 	}
+	if n == 0 {
+		t.asked = false
+		return nil
+	}
 	t.consumed, t.zeros = true, 0
+	t.pace.drained(n, max, m.Filled())
 	route := wayPiped.route(&m.Dst, &m.Src)
 	for m.InPipe() > 0 {
 		if err := t.beforeWrite(); err != nil {
@@ -84,6 +142,7 @@ func (t *transfer) piped(max int) error {
 			}
 		}
 		if !handled {
+			t.asked = false
 			t.refused(err)
 			if err := m.Unpipe(); err != nil {
 				return err
@@ -142,7 +201,8 @@ func (t *transfer) check() why {
 const maxZeros = 3
 
 // refused notes that the kernel declined the current way and moved nothing. With
-// an errno the way is given up; without one a plain read has to tell first.
+// an errno the way is given up, unless it only wants a pipe; without one a plain read
+// has to tell first.
 func (t *transfer) refused(err error) error {
 	if err == nil {
 		t.plainly = true
@@ -150,17 +210,21 @@ func (t *transfer) refused(err error) error {
 			return nil
 		}
 	}
+	if t.m.NoPipe {
+		t.m.NoPipe = false
+		t.noPipe = becauseOf(ReasonNoPipe, SourceEnd, t.from.leaf)
+		t.noPipe.err = err
+		t.pace.noPipe()
+		return nil
+	}
 	way := t.ways.try[t.next]
-	if err != nil && !t.consumed && !t.m.NoPipe {
+	if err != nil && !t.consumed {
 		t.c.learn(way, &t.m.Dst, &t.m.Src, err)
 	}
 	t.next++
 	t.zeros, t.consumed = 0, false
 	t.ways.why = becauseOf(ReasonRefused, SourceEnd, t.from.leaf)
 	t.ways.why.err = err
-	if t.m.NoPipe {
-		t.ways.why.reason, t.m.NoPipe = ReasonNoPipe, false
-	}
 	return nil
 }
 
@@ -168,6 +232,7 @@ func (t *transfer) refused(err error) error {
 // stream.
 func (t *transfer) buffered(max int, w why) error {
 	m := t.m
+	m.EndLowWater()
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
@@ -186,13 +251,28 @@ func (t *transfer) buffered(max int, w why) error {
 		m.Syscalls++
 	default:
 		var again bool
-		if n, again, er = m.ReadOnce(buf); again {
+		idle := t.putFn
+		if t.buffer.pool != nil {
+			idle = nil // its Put is not ours to call inside of the source's lock
+		}
+		if n, again, er = m.Read(buf, idle); again {
+			if idle != nil {
+				return nil
+			}
 			t.buffer.put()
 			if err := m.Wait(); err != nil {
 				return t.sourceError(err)
 			}
 			return t.deliver(len(t.from.layers), w)
 		}
+	}
+	switch w.reason {
+	case ReasonStart:
+		t.pace.read(n == len(buf))
+	case ReasonCheck: // the kernel is asked again at once
+	case ReasonSame: // what a file overwrites of itself depends on the size of the buffer
+	default:
+		t.buffer.read(n)
 	}
 	if n > 0 {
 		m.Hold(buf[0:n:len(buf)]) // panics, as io.Copy, where n > len(buf) (H39)

@@ -126,8 +126,22 @@ type Copier struct {
 	// BufferPool gives the buffers for bytes that pass user memory. The length
 	// of what Get returns is used; if it is 0, a buffer of the package's own is.
 	// Each Get is followed by one Put, also when a Reader panics. If nil, a pool
-	// of 32 KiB buffers is used.
+	// of 32 KiB buffers is used, and a stream that fills them gets 256 KiB.
 	BufferPool BufferPool
+	// RawCalls makes the splices of a bulk stream between sockets of net without
+	// telling the Go scheduler, which saves CPU and costs goroutines of other work
+	// latency while many streams run: see docs/performance.md, "Raw calls". While a
+	// copy is under way its sockets have a SO_RCVTIMEO or SO_SNDTIMEO of a day if
+	// they had none, which only a process that shares them in blocking mode could
+	// notice (signal(7), "Interruption of system calls"). It has no effect with
+	// GODEBUG=asyncpreemptoff=1.
+	RawCalls bool
+	// LowWater lets a bulk stream from a TCP connection of net sleep until a good part
+	// of a pipe has arrived (SO_RCVLOWAT), and not wake for every few segments. What is
+	// less is let through after 2 ms at the latest. It is left off where other readers
+	// share the socket, in this process or another: the mark holds them back, too. See
+	// docs/performance.md, "Low-water marks".
+	LowWater bool
 	// UnwrapReader and UnwrapWriter vouch for foreign wrappers, by exact type:
 	// "the bytes that this type gives are those of its inner Reader". The
 	// functions must have no side effect, Explain calls them too. Self is not
@@ -141,6 +155,9 @@ type Copier struct {
 	refusals probe.Cache
 	calls    *sys.Calls  // nil is the kernel; tests replace it
 	pool     *kpipe.Pool // nil is the process's; tests replace it
+	// force, if not nil, decides instead of the pace whether the next chunk of a
+	// socket is spliced, by the number of bytes written so far. For tests.
+	force func(written int64) bool
 }
 
 var (

@@ -54,7 +54,7 @@ func (k Kind) Stored() bool { return k == File || k == Block || k == Zero }
 // Conn is not nil, unless Kind is None.
 type End struct {
 	Kind     Kind
-	Flags    int // F_GETFL, 0 for a source that is Stored
+	Flags    int // F_GETFL; of a source that is Stored 0; of a Conn what net gives it, until Ask
 	Raw      syscall.RawConn
 	File     *os.File
 	Conn     net.Conn
@@ -66,9 +66,10 @@ type End struct {
 }
 
 // Inspect finds out what v is, an *os.File, *net.TCPConn or *net.UnixConn. ok is
-// false for any other type, for nil, and for a descriptor that is closed. Of a
-// source that never waits the Flags are not asked for: a read will tell whether it
-// is open for reading.
+// false for any other type, for nil, and for a descriptor that is closed. The Flags
+// of a source that never waits are not asked for, since a read will tell whether it
+// is open for reading; nor those of a Conn, which matter only to the mechanisms:
+// see Ask.
 func Inspect(calls *sys.Calls, v any, source bool) (e End, ok bool) {
 	var err error
 	switch v := v.(type) {
@@ -105,8 +106,7 @@ func Inspect(calls *sys.Calls, v any, source bool) (e End, ok bool) {
 	if e = q.end; err == nil {
 		err = q.err
 	}
-	q.calls, q.end, q.err = nil, End{}, nil
-	inquiries.Put(q)
+	q.reset()
 	if err != nil || e.Kind == None {
 		return End{}, false
 	}
@@ -118,6 +118,7 @@ func Inspect(calls *sys.Calls, v any, source bool) (e End, ok bool) {
 type inquiry struct {
 	calls  *sys.Calls
 	source bool
+	flags  bool // of a Conn, too
 	end    End
 	err    error
 	ask    func(fd uintptr)
@@ -129,12 +130,39 @@ var inquiries = sync.Pool{New: func() any {
 		if q.end.File != nil {
 			q.err = q.end.stat(q.calls, int(fd))
 		}
-		if q.err == nil && !(q.source && q.end.Kind.Stored()) {
+		switch {
+		case q.err != nil || q.source && q.end.Kind.Stored():
+		case q.end.Conn != nil && !q.flags:
+			q.end.Flags = sys.Nonblock
+		default:
 			q.end.Flags, q.err = q.calls.Flags(int(fd))
 		}
 	}
 	return q
 }}
+
+// Ask finds out the Flags of a Conn, whose description may have been put into
+// blocking mode by whoever shares it (H35). changed reports that they are not what
+// they were taken for.
+func (e *End) Ask(calls *sys.Calls) (changed bool) {
+	if e.Conn == nil {
+		return false
+	}
+	before := e.Flags
+	q := inquiries.Get().(*inquiry)
+	q.calls, q.flags, q.end = calls, true, *e
+	if e.Raw.Control(q.ask) == nil && q.err == nil {
+		e.Flags = q.end.Flags
+	}
+	q.reset()
+	return (e.Flags^before)&(sys.Nonblock|sys.Append) != 0
+}
+
+// reset makes q ready for the next question.
+func (q *inquiry) reset() {
+	q.calls, q.source, q.flags, q.end, q.err = nil, false, false, End{}, nil
+	inquiries.Put(q)
+}
 
 // stat fills in what fstat(2) says of an *os.File.
 func (e *End) stat(calls *sys.Calls, fd int) error {

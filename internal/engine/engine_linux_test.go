@@ -188,13 +188,16 @@ func TestFail(t *testing.T) {
 	}
 }
 
+// limits are those of pools whose counts are compared.
+func limits() kpipe.Limits { return kpipe.Limits{Budget: 1 << 20, MaxSize: 1 << 20} }
+
 // What is in the private pipe is handed out, or goes with its pipe; the pipe is
 // borrowed no longer than bytes are in it.
 func TestResidue(t *testing.T) {
 	t.Parallel()
 	content := ztest.Pattern(1).Bytes(50_000)
 	for _, then := range []string{"Unpipe", "Release", "Pump"} {
-		var pool kpipe.Pool
+		pool := kpipe.Pool{Limits: limits}
 		src, dst := ztest.NewSource(t, ztest.Unix, content, ztest.NoEOF()), ztest.NewDest(t, ztest.TCP4)
 		src.AwaitQueued(len(content))
 		m := NewMover(nil, &pool)
@@ -221,9 +224,9 @@ func TestResidue(t *testing.T) {
 			ztest.Equal(t, "received", dst.Finish(), content[:n])
 		}
 		m.Release()
-		want := kpipe.Stats{Open: 1, Idle: 1, Created: 1}
+		want := kpipe.Stats{Open: 1, Idle: 1, Bytes: 64 << 10, Budget: 1 << 20, Created: 1}
 		if then == "Release" {
-			want = kpipe.Stats{Created: 1, Discarded: 1}
+			want = kpipe.Stats{Budget: 1 << 20, Created: 1, Discarded: 1}
 		}
 		if got := pool.Stats(); got != want {
 			t.Errorf("%s: %+v, want %+v", then, got, want)
@@ -241,8 +244,8 @@ func TestWaiting(t *testing.T) {
 		src := ztest.NewSource(t, k, nil, ztest.Manual())
 		m := NewMover(nil, &pool)
 		m.Src, _ = Inspect(nil, src.Reader, true)
-		if n, again, err := m.ReadOnce(make([]byte, 10)); n != 0 || !again || err != nil {
-			t.Errorf("%s: ReadOnce: %d, %v, %v", k, n, again, err)
+		if n, again, err := m.Read(make([]byte, 10), nil); n != 0 || !again || err != nil {
+			t.Errorf("%s: Read: %d, %v, %v", k, n, again, err)
 		}
 		if m.AtEnd() {
 			t.Errorf("%s: at its end, but open", k)
@@ -265,9 +268,130 @@ func TestWaiting(t *testing.T) {
 		src.Reader.SetReadDeadline(time.Time{})
 		src.End()
 		ztest.Eventually(t, ztest.Patience, "end", m.AtEnd)
-		if _, _, err := m.ReadOnce(make([]byte, 10)); err != io.EOF {
+		if _, _, err := m.Read(make([]byte, 10), nil); err != io.EOF {
 			t.Errorf("%s: %v at the end", k, err)
 		}
 		m.Release()
+	}
+}
+
+// The pipe has the size that was asked for, and Filled tells when half of it was
+// not enough.
+func TestClass(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(2).Bytes(100_000)
+	for class, size := range kpipe.Sizes {
+		pool := kpipe.Pool{Limits: func() kpipe.Limits { return kpipe.Limits{Budget: 1 << 30, MaxSize: 1 << 20} }}
+		// Of a pipe, whose pages are full, so that bytes and slots are the same.
+		src := ztest.NewSource(t, ztest.Pipe, content, ztest.Buffers(256<<10), ztest.NoEOF())
+		src.AwaitQueued(len(content))
+		m := NewMover(nil, &pool)
+		m.Src, _ = Inspect(nil, src.Reader, true)
+		m.Class = class
+		n, handled, err := m.Drain(90_000)
+		if want := min(90_000, size); n != want || !handled || err != nil {
+			t.Errorf("class %d: %d, %v, %v, want %d", class, n, handled, err, want)
+		}
+		if got := pool.Stats().Bytes; got != int64(size) || m.Filled() != (n > size/2) {
+			t.Errorf("class %d: a pipe of %d bytes, %d in it, filled: %v", class, got, n, m.Filled())
+		}
+		m.Release()
+		pool.CloseIdle()
+	}
+}
+
+// Where no pipe is to be had nothing is taken, NoPipe says so and the error why; the
+// next Drain asks again.
+func TestNoPipe(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(3).Bytes(5000)
+	pool := kpipe.Pool{Limits: limits}
+	var errno error = syscall.EMFILE
+	calls := &sys.Calls{Intercept: func(c *sys.Call) (int, error, bool) {
+		return 0, errno, c.Name == "pipe2" && errno != nil
+	}}
+	src := ztest.NewSource(t, ztest.TCP4, content, ztest.NoEOF())
+	src.AwaitQueued(len(content))
+	m := NewMover(calls, &pool)
+	m.Src, _ = Inspect(nil, src.Reader, true)
+	for range 3 {
+		if n, handled, err := m.Drain(len(content)); n != 0 || handled || err != syscall.EMFILE || !m.NoPipe || m.InPipe() > 0 || len(m.Mem()) > 0 {
+			t.Errorf("%d, %v, %v, NoPipe %v", n, handled, err, m.NoPipe)
+		}
+	}
+	if queued, err := ztest.Queued(src.Reader); queued != len(content) || err != nil || m.Syscalls != 0 {
+		t.Errorf("%d of %d bytes are left, %v, after %d calls", queued, len(content), err, m.Syscalls)
+	}
+	errno = nil
+	if n, _, err := m.Drain(len(content)); n != len(content) || err != nil || m.NoPipe || pool.Stats().Refused != 3 {
+		t.Errorf("with pipes: %d, %v, NoPipe %v, %+v", n, err, m.NoPipe, pool.Stats())
+	}
+	m.Release()
+	pool.CloseIdle()
+}
+
+// A splice that finds nothing where poll(2) finds something is made once more, for
+// the bytes may have come in between; then a plain read tells, and what that says is
+// final. The pipe is not held in the wait.
+func TestContradiction(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name          string
+		eagain        int // splices that find nothing
+		splices, read int // calls until there are bytes
+	}{
+		{"bytes came in between", 1, 2, 0},
+		{"only a read finds them", 9, 2, 1},
+	} {
+		pool := kpipe.Pool{Limits: limits}
+		seen := map[string]int{}
+		calls := &sys.Calls{Intercept: func(c *sys.Call) (int, error, bool) {
+			seen[c.Name]++
+			return 0, syscall.EAGAIN, c.Name == "splice" && seen["splice"] <= tt.eagain
+		}}
+		content := ztest.Pattern(4).Bytes(2000)
+		src := ztest.NewSource(t, ztest.TCP4, content, ztest.NoEOF())
+		src.AwaitQueued(len(content))
+		m := NewMover(calls, &pool)
+		m.Src, _ = Inspect(nil, src.Reader, true)
+		n, handled, err := m.Drain(len(content))
+		if !handled || err != nil || n == 0 || seen["splice"] != tt.splices || seen["read"] != tt.read {
+			t.Errorf("%s: %d, %v, %v after %v", tt.name, n, handled, err, seen)
+		}
+		if tt.read > 0 {
+			ztest.Equal(t, tt.name, m.Mem(), content[:n])
+			if s := pool.Stats(); s.Open != s.Idle {
+				t.Errorf("%s: a pipe is held: %+v", tt.name, s)
+			}
+		} else if m.InPipe() != n {
+			t.Errorf("%s: %d bytes, %d in the pipe", tt.name, n, m.InPipe())
+		}
+		m.Release()
+		pool.CloseIdle()
+	}
+}
+
+// Read calls idle before it waits, and does not touch the buffer after it.
+func TestReadIsIdle(t *testing.T) {
+	t.Parallel()
+	src := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual())
+	m := NewMover(nil, &kpipe.Pool{Limits: limits})
+	defer m.Release()
+	m.Src, _ = Inspect(nil, src.Reader, true)
+	buf := make([]byte, 100)
+	idle := make(chan bool, 10) // more than are sent
+	read := ztest.Go(t, "Read", func() {
+		if n, again, err := m.Read(buf, func() { idle <- true }); n != 0 || !again || err != nil {
+			t.Errorf("%d, %v, %v", n, again, err)
+		}
+	})
+	read.AwaitParked()
+	if len(idle) != 1 {
+		t.Errorf("idle was called %d times", len(idle))
+	}
+	src.Feed([]byte("later"))
+	read.Wait()
+	if buf[0] != 0 || len(idle) != 1 {
+		t.Errorf("the buffer was used after idle: %q; %d calls", buf[:5], len(idle))
 	}
 }

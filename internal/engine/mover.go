@@ -29,6 +29,8 @@ type Mover struct {
 	Dst, Src End
 	// Syscalls counts the system calls that moved bytes or asked for some.
 	Syscalls int64
+	// Class is the size of pipe that Drain asks for, see kpipe.Sizes.
+	Class int
 	// NoPipe says that the last Drain got no pipe.
 	NoPipe bool
 
@@ -48,7 +50,12 @@ type Mover struct {
 	out    int
 	at     int64
 	p      []byte
+	idleFn func()
 	op     func(in, out int) (int, error)
+
+	low               lowWater
+	rawIn, rawOut     bool // see raw.go
+	boundIn, boundOut bool
 
 	probe [probeSize]byte
 
@@ -79,9 +86,11 @@ func NewMover(calls *sys.Calls, pool *kpipe.Pool) *Mover {
 // Release gives m back. A pipe that still holds residue is closed.
 func (m *Mover) Release() {
 	m.Discard()
+	m.low.end()
+	m.endRaw()
 	m.Dst, m.Src = End{}, End{}
-	m.Calls, m.Pool, m.mem, m.p, m.op = nil, nil, nil, nil, nil
-	m.err, m.srcErr, m.Syscalls, m.NoPipe, m.raced = nil, nil, 0, false, false
+	m.Calls, m.Pool, m.mem, m.p, m.idleFn, m.op = nil, nil, nil, nil, nil, nil
+	m.err, m.srcErr, m.Syscalls, m.Class, m.NoPipe, m.raced = nil, nil, 0, 0, false, false
 	movers.Put(m)
 }
 
@@ -199,16 +208,18 @@ func (m *Mover) idle(fd int) bool {
 	return true
 }
 
-// ReadOnce reads once from a pollable source into p, without waiting. again says
-// that there was nothing: give p back and Wait.
-func (m *Mover) ReadOnce(p []byte) (n int, again bool, err error) {
-	m.p, m.n, m.err = p, 0, nil
+// Read reads once from a pollable source into p. Where there is nothing yet it
+// calls idle, after which it does not use p any more, waits, and returns with again:
+// get a p and Read. It calls idle while it holds the source's lock; if idle is nil it
+// does not wait, and the caller does, by Wait.
+func (m *Mover) Read(p []byte, idle func()) (n int, again bool, err error) {
+	m.p, m.n, m.err, m.parked, m.idleFn = p, 0, nil, false, idle
 	err = m.Src.Raw.Read(m.readFn)
-	m.p = nil
+	m.p, m.idleFn = nil, nil
 	switch {
 	case err != nil:
 		return 0, false, m.Src.Fail("read", "read", err)
-	case m.err == syscall.EAGAIN:
+	case m.parked, m.err == syscall.EAGAIN:
 		return 0, true, nil
 	case m.err != nil:
 		return 0, false, m.Src.Fail("read", "read", m.err)
@@ -219,10 +230,19 @@ func (m *Mover) ReadOnce(p []byte) (n int, again bool, err error) {
 	return m.n, false, nil
 }
 
+// readReady needs no second opinion on EAGAIN: a plain read sees what there is.
 func (m *Mover) readReady(fd uintptr) bool {
+	if m.parked {
+		return true
+	}
 	m.Syscalls++
 	m.n, m.err = m.Calls.Read(int(fd), m.p)
-	return true
+	if m.err != syscall.EAGAIN || m.idleFn == nil {
+		return true
+	}
+	m.parked, m.p = true, nil
+	m.idleFn()
+	return false
 }
 
 // CheckDst reports whether the destination is closed or its write deadline has

@@ -12,7 +12,8 @@ import (
 // residue, in the pipe or, where only a plain read got anything, in user memory.
 //
 // io.EOF is the source's end. handled == false with a nil error means that splice
-// moved nothing and a plain read has to tell what is.
+// moved nothing and a plain read has to tell what is. n == 0 with handled and no
+// error says that the source, in blocking mode, was waited for: Ask what it is.
 func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 	m.max, m.n, m.err, m.end, m.NoPipe = max, 0, nil, false, false
 	m.mem = nil
@@ -20,6 +21,7 @@ func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 		err = m.Src.Raw.Control(func(fd uintptr) { m.drainReady(fd) })
 	} else {
 		err = m.Src.Raw.Read(m.drainFn)
+		m.low.woken() // a deadline or Close ends the wait without a call of drainFn
 	}
 	switch {
 	case err != nil:
@@ -30,6 +32,8 @@ func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 		return len(m.mem), true, nil
 	case m.end:
 		return 0, true, io.EOF
+	case m.slept():
+		return 0, true, nil
 	case m.err == nil || m.NoPipe || m.Src.refused(m.err):
 		return 0, false, m.err
 	}
@@ -39,15 +43,16 @@ func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 // drainReady borrows the pipe inside the source's lock and gives it back before
 // waiting: an idle stream holds none.
 func (m *Mover) drainReady(fd uintptr) bool {
+	m.low.woken()
 	if m.pipe == nil {
-		if m.pipe, m.err = m.Pool.Get(m.Calls); m.err != nil {
+		if m.pipe, m.err = m.Pool.Get(m.Calls, m.Class); m.err != nil {
 			m.NoPipe = true
 			return true
 		}
 	}
 	for {
 		m.Syscalls++
-		n, err := m.Calls.Splice(int(fd), m.offset(), m.pipe.W, nil, min(m.max, m.pipe.Size))
+		n, err := m.spliceIn(int(fd))
 		switch {
 		case n > 0:
 			m.n, m.inPipe, m.raced = n, n, false
@@ -63,10 +68,16 @@ func (m *Mover) drainReady(fd uintptr) bool {
 		ready := m.idle(int(fd))
 		if !m.raced {
 			m.putPipe()
+			if !ready {
+				m.low.wait(int(fd))
+			}
 			return ready
 		}
 	}
 }
+
+// Filled reports whether what is in the private pipe takes more than half of it.
+func (m *Mover) Filled() bool { return m.pipe != nil && m.inPipe > m.pipe.Size/2 }
 
 // Pump moves residue from the private pipe to the destination by one splice that
 // moves something; n is what the destination accepted. While it waits it holds
@@ -82,8 +93,9 @@ func (m *Mover) Pump() (n int, handled bool, err error) {
 		if m.inPipe -= m.n; m.inPipe == 0 {
 			m.putPipe()
 		}
+		m.yield()
 		return m.n, true, nil
-	case m.err == nil || m.err == syscall.EAGAIN || m.Dst.refused(m.err):
+	case m.slept(), m.err == nil || m.err == syscall.EAGAIN || m.Dst.refused(m.err):
 		return 0, false, m.err
 	}
 	return 0, true, m.Dst.Fail("write", "splice", m.err)
@@ -95,7 +107,7 @@ func (m *Mover) Pump() (n int, handled bool, err error) {
 func (m *Mover) pumpReady(fd uintptr) bool {
 	for range contradictions {
 		m.Syscalls++
-		m.n, m.err = m.Calls.Splice(m.pipe.R, nil, int(fd), nil, m.inPipe)
+		m.n, m.err = m.spliceOut(int(fd))
 		if m.err != syscall.EAGAIN || !m.Dst.Pollable() {
 			return true
 		}

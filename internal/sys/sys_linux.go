@@ -5,12 +5,86 @@ import "golang.org/x/sys/unix"
 // Supported says that the calls of this package exist on this system.
 const Supported = true
 
+// The timeouts of a socket.
+const (
+	ReceiveTimeout = unix.SO_RCVTIMEO
+	SendTimeout    = unix.SO_SNDTIMEO
+)
+
 // Splice moves at most n bytes from in to out by splice(2). offIn and offOut are
 // nil for the descriptors' own positions.
 func (s *Calls) Splice(in int, offIn *int64, out int, offOut *int64, n int) (int, error) {
 	return s.do(Call{"splice", in, out, n}, func(n int) (int, error) {
 		m, err := unix.Splice(in, offIn, out, offOut, n, SpliceNonblock)
 		return int(m), err
+	})
+}
+
+// RawSplice is Splice between a pipe and a socket without telling the scheduler. The
+// caller makes sure that the call does not sleep. EINTR is returned: only a call that
+// slept can be interrupted.
+func (s *Calls) RawSplice(in, out, n int) (int, error) {
+	var interrupted bool
+	m, err := s.do(Call{"splice", in, out, n}, func(n int) (int, error) {
+		m, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(in), 0, uintptr(out), 0, uintptr(n), SpliceNonblock)
+		if errno == unix.EINTR {
+			interrupted = true
+			return 0, nil
+		}
+		if errno != 0 {
+			return 0, errno
+		}
+		return int(m), nil
+	})
+	if interrupted {
+		err = unix.EINTR
+	}
+	return m, err
+}
+
+// Timeout returns the seconds of a socket's ReceiveTimeout or SendTimeout, 0 if it
+// has none; one of less than a second counts as one.
+func (s *Calls) Timeout(fd, option int) (int, error) {
+	return s.do(Call{"getsockopt", fd, -1, 0}, func(int) (int, error) {
+		tv, err := unix.GetsockoptTimeval(fd, unix.SOL_SOCKET, option)
+		if err != nil {
+			return 0, err
+		}
+		if tv.Sec == 0 && tv.Usec > 0 {
+			return 1, nil
+		}
+		return int(tv.Sec), nil
+	})
+}
+
+// SetTimeout sets a socket's ReceiveTimeout or SendTimeout.
+func (s *Calls) SetTimeout(fd, option, seconds int) error {
+	tv := unix.NsecToTimeval(int64(seconds) * 1e9)
+	_, err := s.do(Call{"setsockopt", fd, -1, seconds}, func(int) (int, error) {
+		return 0, unix.SetsockoptTimeval(fd, unix.SOL_SOCKET, option, &tv)
+	})
+	return err
+}
+
+// ReceiveLowWater returns SO_RCVLOWAT.
+func (s *Calls) ReceiveLowWater(fd int) (int, error) {
+	return s.do(Call{"getsockopt", fd, -1, 0}, func(int) (int, error) {
+		return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT)
+	})
+}
+
+// SetReceiveLowWater sets SO_RCVLOWAT.
+func (s *Calls) SetReceiveLowWater(fd, n int) error {
+	_, err := s.do(Call{"SO_RCVLOWAT", fd, -1, n}, func(n int) (int, error) {
+		return 0, unix.SetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVLOWAT, n)
+	})
+	return err
+}
+
+// ReceiveBuffer returns SO_RCVBUF.
+func (s *Calls) ReceiveBuffer(fd int) (int, error) {
+	return s.do(Call{"getsockopt", fd, -1, 0}, func(int) (int, error) {
+		return unix.GetsockoptInt(fd, unix.SOL_SOCKET, unix.SO_RCVBUF)
 	})
 }
 
@@ -144,6 +218,15 @@ func (s *Calls) Seek(fd int, by int64) error {
 		return 0, err
 	})
 	return err
+}
+
+// PipePrivileged reports whether the process has a capability with which the limits
+// of pipe(7) do not bind it, CAP_SYS_RESOURCE or CAP_SYS_ADMIN, as capget(2) has it.
+func PipePrivileged() bool {
+	var data [2]unix.CapUserData
+	head := unix.CapUserHeader{Version: unix.LINUX_CAPABILITY_VERSION_3}
+	err := unix.Capget(&head, &data[0])
+	return err == nil && data[0].Effective&(1<<unix.CAP_SYS_RESOURCE|1<<unix.CAP_SYS_ADMIN) != 0
 }
 
 // Close is close(2); on Linux the descriptor is gone whatever it returns.

@@ -73,7 +73,7 @@ func Isolated(t *testing.T, env ...string) bool {
 
 // childTimeout leaves the parent time to report.
 func childTimeout(tb testing.TB) time.Duration {
-	const most = 2 * time.Minute
+	const most = 5 * time.Minute
 	t, ok := tb.(interface{ Deadline() (time.Time, bool) })
 	if !ok {
 		return most

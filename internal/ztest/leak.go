@@ -11,8 +11,9 @@ import (
 )
 
 // settle is how long goroutines and descriptors may take to go after a test:
-// a peer that has been told to stop, a runtime that is still closing a socket.
-const settle = 3 * time.Second
+// a peer that has been told to stop, a runtime that is still closing a socket. Only
+// a leak takes all of it, for a test that is after one less.
+var settle = 15 * time.Second
 
 // Main is the body of a TestMain: it runs the tests and ends the process with
 // their code, or with 1 and a list on standard error if descriptors or

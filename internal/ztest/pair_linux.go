@@ -4,11 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -94,10 +94,10 @@ func pair(tb testing.TB, k Kind, mss int) (r, w Stream) {
 
 func asStreams(r, w *os.File, err error) (Stream, Stream, error) { return r, w, err }
 
-var fifos atomic.Int64
-
 func fifo(tb testing.TB) (r, w Stream, err error) {
-	name := filepath.Join(Dir(tb, FIFO), fmt.Sprintf("ztest-%d-%d.fifo", os.Getpid(), fifos.Add(1)))
+	// By chance and not by process number: numbers come again, and a test that was
+	// killed has left its name behind.
+	name := filepath.Join(Dir(tb, FIFO), fmt.Sprintf("ztest-%016x.fifo", rand.Uint64()))
 	if err := syscall.Mkfifo(name, 0o600); err != nil {
 		return nil, nil, &os.PathError{Op: "mkfifo", Path: name, Err: err}
 	}

@@ -2,6 +2,7 @@ package ztest
 
 import (
 	"bytes"
+	"fmt"
 	"runtime"
 	"strings"
 	"sync"
@@ -53,33 +54,79 @@ func (t *Task) Wait() {
 // poller. A function that has returned is a failure.
 func (t *Task) AwaitParked() {
 	t.tb.Helper()
-	t.awaitState("IO wait")
+	t.awaitStack("IO wait", "")
+}
+
+// AwaitParkedToWrite is AwaitParked for a wait until a descriptor is writable.
+func (t *Task) AwaitParkedToWrite() {
+	t.tb.Helper()
+	t.awaitStack("IO wait", "waitWrite(")
 }
 
 // AwaitSyscall waits until the function is in a system call.
 func (t *Task) AwaitSyscall() {
 	t.tb.Helper()
-	t.awaitState("syscall")
+	t.awaitStack("syscall", "")
 }
 
-func (t *Task) awaitState(want string) {
-	t.tb.Helper()
+// AwaitAllParked waits until all of the tasks are parked at the same time, as
+// AwaitParked does for one. It is for crowds: it asks once for all of them.
+func AwaitAllParked(tb testing.TB, what string, tasks []*Task) {
+	tb.Helper()
+	for _, t := range tasks {
+		t.identify()
+	}
+	Eventually(tb, Patience, fmt.Sprintf("%s: %d parked", what, len(tasks)), func() bool {
+		parked := make(map[string]bool, len(tasks))
+		withDump(func(dump []byte) {
+			for line := range bytes.Lines(dump) {
+				if me, state, ok := bytes.Cut(line, []byte("[")); ok && bytes.HasPrefix(state, []byte("IO wait")) {
+					parked["\n"+string(me)+"["] = true
+				}
+			}
+		})
+		for _, t := range tasks {
+			if !parked[t.me] {
+				return false
+			}
+		}
+		return true
+	})
+}
+
+// identify waits until the goroutine runs, and learns its number.
+func (t *Task) identify() {
 	if t.me == "" {
 		t.me = <-t.id
 	}
-	in := poll(Patience, t.done, func() bool {
-		dump := dumps.Get().(*[]byte)
-		defer dumps.Put(dump)
-		n := 0
-		for n = runtime.Stack(*dump, true); n == len(*dump); n = runtime.Stack(*dump, true) {
-			*dump = make([]byte, 2*n)
-		}
-		_, state, _ := bytes.Cut((*dump)[:n], []byte(t.me))
-		return bytes.HasPrefix(state, []byte(want))
+}
+
+// awaitStack waits for a state, and for a stack that contains the call.
+func (t *Task) awaitStack(want, call string) {
+	t.tb.Helper()
+	t.identify()
+	in := poll(Patience, t.done, func() (in bool) {
+		withDump(func(dump []byte) {
+			_, state, _ := bytes.Cut(dump, []byte(t.me))
+			state, _, _ = bytes.Cut(state, []byte("\n\n"))
+			in = bytes.HasPrefix(state, []byte(want)) && bytes.Contains(state, []byte(call))
+		})
+		return in
 	})
 	if !in {
 		t.tb.Fatalf("%s: has not come to %q\n\n%s", t.what, want, stacks())
 	}
+}
+
+// withDump runs f on the stacks of all goroutines, which f must not keep.
+func withDump(f func(dump []byte)) {
+	dump := dumps.Get().(*[]byte)
+	defer dumps.Put(dump)
+	n := 0
+	for n = runtime.Stack(*dump, true); n == len(*dump); n = runtime.Stack(*dump, true) {
+		*dump = make([]byte, 2*n)
+	}
+	f((*dump)[:n])
 }
 
 // dumps are buffers for the stacks of all goroutines, of which waiting tests ask

@@ -123,6 +123,9 @@ func TestChildThatDoesNotExist(t *testing.T) {
 
 // TestVictim does what its environment says; only children have any.
 func TestVictim(t *testing.T) {
+	if os.Getenv(leakEnv) != "" {
+		settle = 3 * time.Second
+	}
 	switch os.Getenv(leakEnv) {
 	case "goroutine":
 		go func() { select {} }()

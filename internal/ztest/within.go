@@ -9,7 +9,7 @@ import (
 // Patience is how long this package waits for something that a right program
 // does in milliseconds. It is long because -race on a loaded machine is slow,
 // and costs nothing where nothing is wrong.
-const Patience = 30 * time.Second
+const Patience = time.Minute
 
 // Within runs f in a goroutine of its own and fails the test, with the stacks
 // of all goroutines, if f has not returned after d; f then goes on running.
