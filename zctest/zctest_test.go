@@ -54,18 +54,20 @@ func sink(t *testing.T) net.Conn {
 		t.Fatal(err)
 	}
 	defer l.Close()
-	done := make(chan struct{})
-	go func() {
-		defer close(done)
-		if c, err := l.Accept(); err == nil {
-			io.Copy(io.Discard, c)
-			c.Close()
-		}
-	}()
 	c, err := net.Dial("tcp", l.Addr().String())
 	if err != nil {
 		t.Fatal(err)
 	}
+	peer, err := l.Accept() // before the listener is closed, which resets what it has not accepted
+	if err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		io.Copy(io.Discard, peer)
+		peer.Close()
+	}()
 	t.Cleanup(func() { c.Close(); <-done })
 	return c
 }

@@ -92,12 +92,13 @@ func (m *Mover) spliceOut(fd int) (n int, err error) {
 }
 
 // slept reports that a raw call was interrupted, so it has been sleeping: the
-// description is in blocking mode.
+// description is in blocking mode. The caller shall Ask, and raw calls are over.
 func (m *Mover) slept() bool {
 	if m.err != syscall.EINTR {
 		return false
 	}
-	m.rawIn, m.rawOut, m.err = false, false, nil
+	m.err = nil
+	m.endRaw()
 	return true
 }
 

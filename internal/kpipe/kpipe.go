@@ -82,10 +82,13 @@ func (p *Pool) Get(calls *sys.Calls, class int) (*Pipe, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	class = min(class, p.allowed())
-	if pipe := p.take(class); pipe != nil {
-		return pipe, nil
-	}
-	for class > 0 && !p.fits(class) {
+	for {
+		if pipe := p.take(class); pipe != nil {
+			return pipe, nil
+		}
+		if class == 0 || p.fits(class) {
+			break
+		}
 		class--
 	}
 	err := ErrBudget
