@@ -106,7 +106,16 @@ func TestPresent(t *testing.T) {
 	}
 	none := measure(modeBare, byLoop32).Pipes
 	for mode, want := range map[string]bool{modeTransparent: true, modeBare: true, modeUnknown: false} {
-		if n := measure(mode, byZerocopy).Pipes; n > none != want {
+		n := measure(mode, byZerocopy).Pipes
+		// The look comes at some time, by which a busy machine has perhaps not let
+		// the contender do anything.
+		for range 20 {
+			if n > none || !want {
+				break
+			}
+			n = measure(mode, byZerocopy).Pipes
+		}
+		if n > none != want {
 			t.Errorf("%s: %d ends of pipes, %d without any; want more: %v", mode, n, none, want)
 		}
 	}
@@ -121,12 +130,19 @@ func TestTunnels(t *testing.T) {
 	}
 	defer s.close()
 	for variant, want := range map[string][2]float64{byLimit: {6, 4}, byLoop32: {2, 0}} {
-		x, err := s.run(t.Context(), job{
-			spec:      spec{Kind: kindTunnels, Mode: modeBare, Idle: 20, Warm: 4096},
-			contender: contender{Variant: variant},
-		})
-		if err != nil {
-			t.Fatal(err)
+		var x sample
+		// What is still on its way after some time, on a busy machine, counts too.
+		for range 10 {
+			x, err = s.run(t.Context(), job{
+				spec:      spec{Kind: kindTunnels, Mode: modeBare, Idle: 20, Warm: 4096},
+				contender: contender{Variant: variant},
+			})
+			if err != nil {
+				t.Fatal(err)
+			}
+			if x.TunnelFDs == want[0] && x.TunnelPipe == want[1] {
+				break
+			}
 		}
 		if x.TunnelFDs != want[0] || x.TunnelPipe != want[1] {
 			t.Errorf("%s: %v descriptors a tunnel, %v of them ends of pipes, want %v", variant, x.TunnelFDs, x.TunnelPipe, want)
@@ -137,7 +153,7 @@ func TestTunnels(t *testing.T) {
 // Source and sink on the other end of a -server.
 func TestClientServer(t *testing.T) {
 	t.Parallel()
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	defer cancel()
 	r, w := io.Pipe()
 	served := make(chan int, 1)
@@ -185,13 +201,15 @@ func TestInterrupt(t *testing.T) {
 	if n, err := stderr.Read(make([]byte, 256)); n == 0 { // it says which case it is at
 		t.Fatal(err)
 	}
+	for deadline := time.Now().Add(patience); len(childrenOf(cmd.Process.Pid)) < 2; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatal("less than 2 children while it runs")
+		}
+	}
 	time.Sleep(200 * time.Millisecond) // at any moment
 	children := childrenOf(cmd.Process.Pid)
-	if len(children) < 2 {
-		t.Errorf("%d children while it runs", len(children))
-	}
 	cmd.Process.Signal(os.Interrupt)
-	kill := time.AfterFunc(20*time.Second, func() { cmd.Process.Kill() })
+	kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 	defer kill.Stop()
 	io.Copy(io.Discard, stderr)
 	cmd.Wait()
@@ -202,7 +220,7 @@ func TestInterrupt(t *testing.T) {
 		t.Errorf("no word of it in\n%s", &stdout)
 	}
 	for _, pid := range children {
-		for deadline := time.Now().Add(5 * time.Second); syscall.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
+		for deadline := time.Now().Add(patience); syscall.Kill(pid, 0) == nil; time.Sleep(time.Millisecond) {
 			if time.Now().After(deadline) {
 				t.Fatalf("process %d is still there", pid)
 			}

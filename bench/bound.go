@@ -16,6 +16,26 @@ type bound struct {
 	// Plus, if not 0, is how much more than Limit times the other's figure is
 	// allowed, in the metric's unit. What is measured is then what is more.
 	Plus float64 `json:"plus,omitempty"`
+	// Decided says which figure of the rounds decides: the median if not set.
+	Decided decider `json:"decided,omitempty"`
+}
+
+// A decider names the figure of a bound's rounds that is compared with its limit.
+type decider string
+
+const (
+	// byWorst is for what must not happen once.
+	byWorst decider = "worst"
+	// byQuartile is for bounds that both sides reach where nothing is wrong: ratios
+	// around 1 would miss by chance half of the time. It is the quartile on the
+	// bound's side, so that the bound is missed where three rounds of four miss it.
+	byQuartile decider = "quartile"
+)
+
+// by returns the bound with another decider.
+func (b bound) by(d decider) bound {
+	b.Decided = d
+	return b
 }
 
 func atMost(contender, metric string, limit float64, against ...string) bound {
@@ -34,7 +54,7 @@ type verdict struct {
 	Best string `json:"best,omitempty"`
 	// Measured is the ratio, the difference or the figure, a round each.
 	Measured spread `json:"measured"`
-	// Holds is decided by the median.
+	// Holds is decided by the median, unless the bound says otherwise.
 	Holds bool `json:"holds"`
 	// Missing says why nothing could be compared.
 	Missing string `json:"missing,omitempty"`
@@ -52,7 +72,7 @@ func (b bound) judge(c *caseResult) verdict {
 	xs := values(m, own.Samples)
 	if len(b.Against) == 0 {
 		v.Measured = spreadOf(measured(xs))
-		v.Holds = b.holds(v.Measured.Median)
+		v.Holds = b.holds(v.Measured)
 		return v
 	}
 	var other []float64
@@ -78,23 +98,44 @@ func (b bound) judge(c *caseResult) verdict {
 			more = append(more, xs[i]-b.Limit*other[i])
 		}
 		v.Measured = spreadOf(measured(more))
-		v.Holds = v.Measured.Median <= b.Plus
+		v.Holds = b.deciding(v.Measured) <= b.Plus
 		return v
 	}
 	v.Measured = spreadOf(ratios(xs, other))
-	v.Holds = v.Measured.N > 0 && b.holds(v.Measured.Median)
+	v.Holds = v.Measured.N > 0 && b.holds(v.Measured)
 	return v
 }
 
-func (b bound) holds(x float64) bool {
+func (b bound) holds(s spread) bool {
 	if b.AtLeast {
-		return x >= b.Limit
+		return b.deciding(s) >= b.Limit
 	}
-	return x <= b.Limit
+	return b.deciding(s) <= b.Limit
+}
+
+// deciding returns the figure that is compared with the limit.
+func (b bound) deciding(s spread) float64 {
+	switch {
+	case b.Decided == byWorst && b.AtLeast:
+		return s.Min
+	case b.Decided == byWorst:
+		return s.Max
+	case b.Decided == byQuartile && b.AtLeast:
+		return s.Q3
+	case b.Decided == byQuartile:
+		return s.Q1
+	}
+	return s.Median
 }
 
 // String returns the bound in words, such as "CPU-s/GB ≤ 0.9× io.Copy".
 func (b bound) String() string {
+	switch b.Decided {
+	case byWorst:
+		return b.by("").String() + " (worst round)"
+	case byQuartile:
+		return b.by("").String() + " (by the quartile)"
+	}
 	op := "≤"
 	if b.AtLeast {
 		op = "≥"
@@ -125,7 +166,11 @@ func (v verdict) figure() string {
 		text += "×"
 	}
 	if v.Measured.N > 1 {
-		text += " (" + number(v.Measured.Q1) + " to " + number(v.Measured.Q3) + ")"
+		text += " (" + number(v.Measured.Q1) + " to " + number(v.Measured.Q3)
+		if v.Decided == byWorst {
+			text += ", worst " + number(v.deciding(v.Measured))
+		}
+		text += ")"
 	}
 	return text
 }

@@ -6,11 +6,13 @@ import "fmt"
 type kind int
 
 const (
-	kindBulk    kind = iota // streams for a time, beside idle tunnels perhaps
-	kindTrips               // one message and its answer, again and again
-	kindServe               // one byte, answered with a file
-	kindTunnels             // connections that are left idle
-	kindMicro               // copies within the contender's process
+	kindBulk     kind = iota // streams for a time, beside idle tunnels perhaps
+	kindTrips                // one message and its answer, again and again
+	kindServe                // one byte, answered with a file
+	kindTunnels              // connections that are left idle
+	kindMicro                // copies within the contender's process
+	kindBlocking             // a stream of which one end becomes blocking and stalls
+	kindFar                  // a stream from a source that is far away
 )
 
 // A spec is a case: what is measured, of whom, and what is to be reached.
@@ -37,6 +39,9 @@ type spec struct {
 	Dir     string // where files are: dirDisk or dirMemory
 	MaxGB   float64
 	Scale   float64 // part of -seconds that a round takes; 1 if not set
+	Watch   bool    // the contender watches itself meanwhile
+	Limit   string  // of the contender's control group: limitMemory, limitCPU or none
+	End     string  // the end that becomes blocking: endSource or endDestination
 }
 
 // A contender is a variant in a case.
@@ -130,6 +135,7 @@ func cases() []spec {
 			// would be 0.03 ends a tunnel.
 			atMost(byZerocopy, mTunnelFD, 2.05), atMost(byZerocopy, mTunnelPip, 0.05),
 			atMost(byZerocopy, mTunnelRSS, 1.0/3, wrapped),
+			atMost(byZerocopy, mTunnelRSS, 32), // no buffer: with one it would be more
 		},
 	})
 	for _, n := range tripSizes {
@@ -171,6 +177,7 @@ func cases() []spec {
 			{Contender: byZerocopy, Against: []string{byLoop32}, Metric: mAllocs, Limit: 1, Plus: 2.01},
 		},
 	})
+	all = append(all, stalls()...)
 	all = append(all, helpless()...)
 	return append(all, crossovers()...)
 }

@@ -20,6 +20,7 @@ const roleVariable = "ZEROCOPY_BENCH_ROLE"
 const (
 	rolePeer  = "peer"  // source or sink, see peer
 	roleRelay = "relay" // a contender, see relay
+	roleLine  = "line"  // the long way between two network namespaces, see line
 )
 
 // Descriptors that a child finds open.
@@ -44,6 +45,7 @@ type request struct {
 	Reply   int           `json:"reply,omitempty"`
 	For     time.Duration `json:"for,omitempty"`
 	Hash    bool          `json:"hash,omitempty"`
+	Keep    bool          `json:"keep,omitempty"` // leave the connections open, and without an end
 
 	// Of a relay.
 	Variant string `json:"variant,omitempty"`
@@ -51,6 +53,11 @@ type request struct {
 	Path    string `json:"path,omitempty"`
 	Size    int    `json:"size,omitempty"`
 	UID     int    `json:"uid,omitempty"`
+	End     string `json:"end,omitempty"` // of a copy: endSource or endDestination
+
+	// Of a line.
+	Links [2]string     `json:"links,omitzero"`
+	Delay time.Duration `json:"delay,omitempty"`
 }
 
 // A response is the answer to a request.
@@ -67,6 +74,8 @@ type response struct {
 	Sum     string        `json:"sum,omitempty"`
 	Mallocs uint64        `json:"mallocs,omitempty"`
 	CPU     time.Duration `json:"cpu,omitempty"`
+	Gap     time.Duration `json:"gap,omitempty"`
+	Watched *Observed     `json:"watched,omitempty"`
 }
 
 // An rpc is the asking end of a control stream. Requests are answered one after
@@ -149,6 +158,8 @@ func playRole(role string) {
 		serve(conn, p.do)
 	case roleRelay:
 		serve(conn, new(relay).do)
+	case roleLine:
+		serve(conn, new(line).do)
 	}
 	fmt.Fprintf(os.Stderr, "bench: no role %q\n", role)
 	os.Exit(2)

@@ -78,8 +78,12 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 	if err := s.idle(ctx, j, r); err != nil {
 		return out, err
 	}
-	if _, err := s.source.call(ctx, request{Op: "dial", Addr: r.addr, Streams: streams}); err != nil {
+	dialled, err := s.source.call(ctx, request{Op: "dial", Addr: r.addr, Streams: streams})
+	if err != nil {
 		return out, err
+	}
+	if j.Kind == kindFar {
+		out.Trip = dialled.Elapsed.Seconds()
 	}
 	toFile := q.Mode == modeFile
 	if !toFile {
@@ -100,6 +104,11 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 	if err != nil {
 		return out, err
 	}
+	if j.Watch && !j.verify {
+		if _, err := r.call(ctx, request{Op: "watch"}); err != nil {
+			return out, err
+		}
+	}
 	held := holdingsOf(r.pid(), min(s.span(j)/2, 100*time.Millisecond))
 	sent, err := s.source.call(ctx, send)
 	held(&out)
@@ -108,6 +117,13 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 	}
 	if err := m.read(&out); err != nil {
 		return out, err
+	}
+	if j.Watch && !j.verify {
+		a, err := r.call(ctx, request{Op: "watched"})
+		if err != nil {
+			return out, err
+		}
+		out.Observed = a.Watched
 	}
 	out.Bytes, out.Seconds = sent.Bytes, sent.Elapsed.Seconds()
 

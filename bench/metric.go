@@ -30,6 +30,24 @@ type sample struct {
 	TunnelFDs  float64 `json:"tunnelFDs,omitempty"` // each a tunnel
 	TunnelPipe float64 `json:"tunnelPipes,omitempty"`
 	TunnelRSS  float64 `json:"tunnelRSS,omitempty"` // bytes
+
+	*Observed         // of a process that was watched
+	Hits      *int64  `json:"hits,omitempty"`    // how often its group was at the limit
+	Gap       float64 `json:"gap,omitempty"`     // seconds, the longest between two ticks
+	Blocked   *int    `json:"blocked,omitempty"` // threads that wait in a read, a write or a splice
+	Trip      float64 `json:"trip,omitempty"`    // seconds to open a connection
+	Resent    *int64  `json:"resent,omitempty"`  // segments that TCP sent again
+}
+
+// Observed is what a process saw of itself while it copied. Times are in seconds.
+type Observed struct {
+	Collections int     `json:"collections"` // of garbage
+	Collecting  float64 `json:"collecting"`  // mean time of one that was forced
+	Stop        float64 `json:"stop"`        // longest that a collection stopped the process
+	StopBucket  float64 `json:"stopBucket"`  // longest single stop, by the runtime's histogram
+	Stopping    float64 `json:"stopping"`    // longest until all goroutines stood, likewise
+	Timer       float64 `json:"timer"`       // 99.9th percentile of how late a timer's goroutine was
+	Task        float64 `json:"task"`        // and of how long a small task of another took
 }
 
 // A metric is a figure that a sample gives.
@@ -61,6 +79,19 @@ const (
 	mTunnelFD  = "fds/tunnel"
 	mTunnelPip = "pipe ends/tunnel"
 	mTunnelRSS = "RSS KiB/tunnel"
+	mStop      = "GC stop µs"
+	mStopOne   = "single stop µs"
+	mStopping  = "stopping µs"
+	mTimer     = "timer p99.9 µs"
+	mTask      = "task p99.9 µs"
+	mGCs       = "collections"
+	mCollect   = "collection ms"
+	mHits      = "limit hit"
+	mGap       = "longest gap ms"
+	mBlocked   = "blocked threads"
+	mGoodput   = "MB/s"
+	mTrip      = "round trip ms"
+	mResent    = "resent"
 )
 
 const gb = 1e9
@@ -95,6 +126,19 @@ var metrics = []metric{
 	}, 0},
 	{mSwitchesN, func(s *sample) float64 { return float64(s.Involuntary) }, 0},
 	{mSlowest, func(s *sample) float64 { return optional(s.Slowest) }, 2},
+	{mStop, observed(func(o *Observed) float64 { return o.Stop * 1e6 }), 0},
+	{mStopOne, observed(func(o *Observed) float64 { return o.StopBucket * 1e6 }), 0},
+	{mStopping, observed(func(o *Observed) float64 { return o.Stopping * 1e6 }), 0},
+	{mTimer, observed(func(o *Observed) float64 { return o.Timer * 1e6 }), 0},
+	{mTask, observed(func(o *Observed) float64 { return o.Task * 1e6 }), 0},
+	{mGCs, observed(func(o *Observed) float64 { return float64(o.Collections) }), 0},
+	{mCollect, observed(func(o *Observed) float64 { return o.Collecting * 1e3 }), 1},
+	{mHits, func(s *sample) float64 { return optional(s.Hits) }, 0},
+	{mGap, func(s *sample) float64 { return per(s.Gap*1e3, 1) }, 1},
+	{mBlocked, func(s *sample) float64 { return optional(s.Blocked) }, 0},
+	{mGoodput, func(s *sample) float64 { return per(float64(s.Bytes)/1e6, s.Seconds) }, 1},
+	{mTrip, func(s *sample) float64 { return per(s.Trip*1e3, 1) }, 0},
+	{mResent, func(s *sample) float64 { return optional(s.Resent) }, 0},
 }
 
 // per is a/b, and NaN where either was not measured.
@@ -106,11 +150,21 @@ func per(a, b float64) float64 {
 }
 
 // optional is *x, and NaN without it: here 0 is a figure.
-func optional(x *float64) float64 {
+func optional[T int | int64 | float64](x *T) float64 {
 	if x == nil {
 		return math.NaN()
 	}
-	return *x
+	return float64(*x)
+}
+
+// observed is f of what a process saw of itself, and NaN where it was not watched.
+func observed(f func(*Observed) float64) func(*sample) float64 {
+	return func(s *sample) float64 {
+		if s.Observed == nil {
+			return math.NaN()
+		}
+		return f(s.Observed)
+	}
 }
 
 func tunnel(s *sample, x float64) float64 {

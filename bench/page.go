@@ -128,7 +128,8 @@ func seriesOf(cs []*caseResult, metric string) (out []series) {
 }
 
 // strip draws how far a figure is from its bound, on an axis from an eighth of it
-// to eight times: to the left of the middle it holds.
+// to eight times: to the left of the middle it holds. The line is from quartile to
+// quartile, or to the worst round where that decides.
 func (v verdict) strip() string {
 	if v.Missing != "" {
 		return ""
@@ -147,7 +148,11 @@ func (v verdict) strip() string {
 		}
 		return x.at(math.Max(f/limit, x.min))
 	}
+	worst := v.Measured.Median
+	if v.Decided == byWorst {
+		worst = v.deciding(v.Measured)
+	}
 	return fmt.Sprintf(`<svg class="strip" viewBox="0 0 160 16"><rect class="good" x="6" y="3" width="74" height="10"/><line class="bound" x1="80" x2="80" y1="0" y2="16"/>`+
 		`<line class="spread wide" x1="%.1f" x2="%.1f" y1="8" y2="8"/><circle class="dot" cx="%.1f" cy="8" r="4"/></svg>`,
-		place(v.Measured.Q1), place(v.Measured.Q3), place(v.Measured.Median))
+		place(min(v.Measured.Q1, worst)), place(max(v.Measured.Q3, worst)), place(v.Measured.Median))
 }

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"math/rand/v2"
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -21,9 +21,11 @@ import (
 //	listen    the sink accepts and, as Mode says, reads, discards, or echoes
 //	accepted  waits until Streams connections are there
 //	collect   waits until Streams connections have ended; what each brought
+//	count     how much has come until now, and when that is
+//	hold      the sink reads nothing more, until close
 //	dial      the source opens Streams connections to Addr
 //	send      writes for a time or so many bytes on all of them, then ends them
-//	          and waits for the end from the other side
+//	          and waits for the end from the other side; with Keep it leaves them
 //	idle      opens Streams more, has Bytes echoed on all of them at the same time,
 //	          and leaves them
 //	trips     one message after the other on the one connection
@@ -41,6 +43,10 @@ type sink struct {
 	mu   sync.Mutex
 	open []*net.TCPConn // all that were accepted
 	over []ended
+
+	began time.Time
+	got   atomic.Int64 // bytes of all connections
+	held  atomic.Bool
 }
 
 // ended is what a connection of the sink has brought.
@@ -70,10 +76,16 @@ func (p *peer) do(q request) response {
 		return p.sink.await(q, func(s *sink) bool { return len(s.open) >= q.Streams })
 	case "collect":
 		return p.sink.collect(q)
+	case "count":
+		return response{Bytes: p.sink.got.Load(), Elapsed: time.Since(p.sink.began)}
+	case "hold":
+		p.sink.held.Store(true)
+		return response{}
 	case "dial":
+		began := time.Now()
 		conns, err := dialAll(q.Addr, q.Streams)
 		p.conns = append(p.conns, conns...)
-		return outcome(response{}, err)
+		return outcome(response{Elapsed: time.Since(began)}, err)
 	case "send":
 		return p.send(q)
 	case "idle":
@@ -119,7 +131,7 @@ func (p *peer) listen(q request) response {
 	if err != nil {
 		return failed(err)
 	}
-	p.sink = &sink{ln: ln}
+	p.sink = &sink{ln: ln, began: time.Now()}
 	go p.sink.accept(q)
 	return response{Addr: ln.Addr().String()}
 }
@@ -178,11 +190,15 @@ func (s *sink) drain(conn *net.TCPConn, q request, size int) (e ended) {
 	}
 	buf := make([]byte, size)
 	for {
+		for s.held.Load() {
+			time.Sleep(time.Millisecond)
+		}
 		n, err := take(buf)
 		if h != nil {
 			h.Write(buf[:n])
 		}
 		e.bytes += int64(n)
+		s.got.Add(int64(n))
 		if err == io.EOF {
 			break
 		} else if err != nil {
@@ -251,127 +267,11 @@ func (s *sink) collect(q request) (a response) {
 	return a
 }
 
-// block is what the source writes over and over.
-var block = sync.OnceValue(func() []byte {
-	p := make([]byte, chunk)
-	rand.NewChaCha8([32]byte{1}).Read(p)
-	return p
-})
-
-func (p *peer) send(q request) response {
-	conns := p.conns
-	p.conns = nil
-	var a response
-	var h hash.Hash
-	if q.Hash {
-		h = sha256.New()
-	}
-	a.Streams = make([]int64, len(conns))
-	errs := make([]error, len(conns))
-	data := block()[:pieceFor(len(conns))]
-	var all sync.WaitGroup
-	began := time.Now()
-	for i, c := range conns {
-		all.Go(func() {
-			defer c.Close()
-			c.SetDeadline(began.Add(q.For + patience))
-			each := q.Bytes / int64(len(conns))
-			for (q.Bytes == 0 || a.Streams[i] < each) && (q.For == 0 || time.Since(began) < q.For) {
-				piece := data
-				if q.Bytes > 0 {
-					piece = data[:min(int64(len(data)), each-a.Streams[i])]
-				}
-				if h != nil {
-					piece = slices.Clone(piece)
-					rand.NewChaCha8([32]byte{byte(a.Streams[i] >> 16), 2}).Read(piece)
-					h.Write(piece)
-				}
-				n, err := c.Write(piece)
-				a.Streams[i] += int64(n)
-				if err != nil {
-					errs[i] = err
-					return
-				}
-			}
-			c.CloseWrite()
-			if _, err := io.Copy(io.Discard, c); err != nil {
-				errs[i] = err
-			}
-		})
-	}
-	all.Wait()
-	a.Elapsed = time.Since(began)
-	for _, n := range a.Streams {
-		a.Bytes += n
-	}
-	if h != nil {
-		a.Sum = hex.EncodeToString(h.Sum(nil))
-	}
-	return outcome(a, errors.Join(errs...))
-}
-
-// leave opens connections, has something echoed on them, and leaves them idle.
-func (p *peer) leave(q request) response {
-	conns, err := dialAll(q.Addr, q.Streams)
-	p.idle = append(p.idle, conns...)
-	if err != nil || q.Bytes == 0 {
-		return outcome(response{}, err)
-	}
-	errs := make([]error, len(conns))
-	var all sync.WaitGroup
-	for i, c := range conns {
-		all.Go(func() {
-			c.SetDeadline(time.Now().Add(patience))
-			data := block()
-			for left := q.Bytes; left > 0 && errs[i] == nil; {
-				var n int
-				n, errs[i] = c.Write(data[:min(left, int64(len(data)))])
-				left -= int64(n)
-			}
-			if errs[i] == nil {
-				_, errs[i] = io.CopyN(io.Discard, c, q.Bytes)
-			}
-		})
-	}
-	all.Wait()
-	return outcome(response{}, errors.Join(errs...))
-}
-
-// trips sends a message of Size bytes and waits for one of Reply bytes, again and
-// again, for the time given, and times each.
-func (p *peer) trips(q request) response {
-	if len(p.conns) != 1 {
-		return response{Err: "not one connection"}
-	}
-	c := p.conns[0]
-	out, in := make([]byte, q.Size), make([]byte, q.Reply)
-	copy(out, block())
-	took := make([]time.Duration, 0, 1<<16)
-	began := time.Now()
-	c.SetDeadline(began.Add(q.For + patience))
-	for last := began; last.Sub(began) < q.For; {
-		if _, err := c.Write(out); err != nil {
-			return failed(err)
-		}
-		if _, err := io.ReadFull(c, in); err != nil {
-			return failed(err)
-		}
-		now := time.Now()
-		took = append(took, now.Sub(last))
-		last = now
-	}
-	a := response{Ops: int64(len(took)), Elapsed: time.Since(began)}
-	a.Bytes = a.Ops * int64(q.Size+q.Reply)
-	slices.Sort(took)
-	at := func(q float64) time.Duration { return took[int(q*float64(len(took)-1))] }
-	a.P50, a.P99, a.P999 = at(0.5), at(0.99), at(0.999)
-	return a
-}
-
 func (p *peer) close() response {
 	all := slices.Concat(p.conns, p.idle)
 	if p.sink != nil {
 		p.sink.ln.Close()
+		p.sink.held.Store(false)
 		p.sink.mu.Lock()
 		all = append(all, p.sink.open...)
 		p.sink.mu.Unlock()

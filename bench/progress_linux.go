@@ -34,14 +34,34 @@ func newProgress(w io.Writer, chosen []spec, o options) *progress {
 	var span float64
 	for _, c := range chosen {
 		n := o.rounds
-		span += float64(n*len(c.Contenders)) * (cmp.Or(c.Scale, 1)*o.seconds + perRun)
-		if c.Kind == kindBulk && c.Streams <= 1 && !c.Discard {
+		span += float64(n*len(c.Contenders)) * (c.length(o.seconds) + perRun)
+		if c.verified() {
 			n++
 		}
 		p.total += n * len(c.Contenders)
 	}
 	fmt.Fprintf(w, "%d cases, about %v\n", len(chosen), time.Duration(span*float64(time.Second)).Round(time.Second))
 	return p
+}
+
+// length is how long a round of the case takes, in seconds.
+func (c spec) length(seconds float64) float64 {
+	span := cmp.Or(c.Scale, 1) * seconds
+	switch c.Kind {
+	case kindBlocking:
+		return (flowTime + collectTime).Seconds()
+	case kindFar:
+		return openTime.Seconds() + span + 0.5 // and what is under way then
+	}
+	if c.Limit == limitMemory {
+		span++ // the file is written
+	}
+	return span
+}
+
+// verified reports whether the bytes of a case are compared before it is timed.
+func (c spec) verified() bool {
+	return (c.Kind == kindBulk || c.Kind == kindFar) && c.Streams <= 1 && !c.Discard
 }
 
 // step says that a contender begins a round of a case.

@@ -8,7 +8,9 @@ import (
 	"runtime"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"syscall"
+	"time"
 )
 
 // A relay is the process of a contender that is a copy function: for each
@@ -19,9 +21,18 @@ import (
 //	settle   collect garbage and return what is free to the system
 //	mallocs  how many allocations there were
 //	micro    copy in memory or between files, for a time; see micro
+//	watch    begin to watch itself, and
+//	watched  what was seen; see watch
+//	press    fill memory with pages of a file; see press
+//	block    take O_NONBLOCK from an end of the copy under way,
+//	collect  collect garbage again and again for a time, and
+//	gap      the longest time between two ticks since; see block
 type relay struct {
 	request
 	newCopy func() copyFunc
+	pair    atomic.Pointer[[2]*net.TCPConn] // of the last stream: accepted, dialled
+	watch   *watch
+	ticks   *ticks
 }
 
 func (r *relay) do(q request) response {
@@ -37,6 +48,22 @@ func (r *relay) do(q request) response {
 		return response{Mallocs: mallocs()}
 	case "micro":
 		return micro(r.newCopy(), q)
+	case "watch":
+		r.watch = startWatch()
+		return response{}
+	case "watched":
+		return response{Watched: r.watch.end()}
+	case "press":
+		return outcome(response{}, press(q.Path, q.Bytes))
+	case "block":
+		return outcome(response{}, r.block(q.End))
+	case "collect":
+		for began := time.Now(); time.Since(began) < q.For; time.Sleep(collectEvery) {
+			runtime.GC()
+		}
+		return response{}
+	case "gap":
+		return response{Gap: r.ticks.end()}
 	}
 	return response{Err: "unknown"}
 }
@@ -100,6 +127,7 @@ func (r *relay) forward(a *net.TCPConn) {
 	}
 	b := c.(*net.TCPConn)
 	defer b.Close()
+	r.pair.Store(&[2]*net.TCPConn{a, b})
 	if r.Mode == modeExchange {
 		r.exchange(a, b)
 		return

@@ -67,7 +67,7 @@ func (s *session) runCase(ctx context.Context, c spec, show *progress) caseResul
 			out.Samples = append(out.Samples, x)
 		}
 	}
-	if c.Kind == kindBulk && c.Streams <= 1 && !c.Discard {
+	if c.verified() {
 		for i := range r.Contenders {
 			try(i, true)
 		}
@@ -83,13 +83,16 @@ func (s *session) runCase(ctx context.Context, c spec, show *progress) caseResul
 	return r
 }
 
-// about says what a case is, with the filesystem if it has one.
+// about says what a case is, with the filesystem and the limit if it has one.
 func (s *session) about(c spec) string {
 	switch c.Dir {
 	case dirDisk:
-		return c.About + " (" + filesystemOf(s.disk) + ")"
+		c.About += " (" + filesystemOf(s.disk) + ")"
 	case dirMemory:
-		return c.About + " (" + filesystemOf(s.memory) + ")"
+		c.About += " (" + filesystemOf(s.memory) + ")"
+	}
+	if c.Limit != "" {
+		c.About += " (" + limitAbout(c.Limit) + ")"
 	}
 	return c.About
 }

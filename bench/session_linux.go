@@ -26,6 +26,12 @@ type session struct {
 	host         string // where contenders listen
 	children     []*child
 	temp         []string
+
+	farther    *far  // made when it is needed, see longWay
+	farMissing error // why it cannot be
+	// Of the session of a far:
+	place     *netns // where contenders run; nil for here
+	sourcePID int
 }
 
 // newSession starts the peers here, or asks the server for them.
@@ -77,6 +83,7 @@ func (s *session) tempDir(in string) (string, error) {
 }
 
 func (s *session) close() {
+	s.farther.close()
 	for _, peer := range []*rpc{s.source, s.sink} {
 		if peer != nil {
 			peer.conn.Close()
@@ -101,9 +108,16 @@ type job struct {
 const verifyBytes = 32 << 20
 
 // run runs a job with processes that live as long as it does.
-func (s *session) run(ctx context.Context, j job) (sample, error) {
+func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 	if why := mayBecome(j.UID); why != "" {
 		return sample{}, skip(why)
+	}
+	if j.Kind == kindFar && s.place == nil {
+		f, err := s.longWay(ctx)
+		if err != nil {
+			return sample{}, err
+		}
+		s = &f.session
 	}
 	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID}
 	if j.contender.Mode != "" {
@@ -146,7 +160,23 @@ func (s *session) run(ctx context.Context, j job) (sample, error) {
 		return sample{}, err
 	}
 	q.Target = a.Addr
-	r, err := s.startContender(ctx, s.host, j.contender, q)
+	var g *group
+	if j.Limit != "" {
+		h, err := hierarchyOf(j.Limit)
+		if err == nil {
+			g, err = newGroup(h, j.Limit)
+		}
+		if err != nil {
+			return sample{}, skip(err.Error())
+		}
+		defer func() { // after the contender has ended
+			if e := g.remove(); e != nil && err == nil {
+				err = e
+			}
+		}()
+	}
+	var r *running
+	s.place.do(func() { r, err = s.startContender(ctx, s.host, j.contender, q) })
 	if err != nil {
 		return sample{}, err
 	}
@@ -155,11 +185,39 @@ func (s *session) run(ctx context.Context, j job) (sample, error) {
 		s.source.call(ctx, request{Op: "close"})
 		s.sink.call(ctx, request{Op: "close"})
 	}()
+	if g != nil {
+		if err := s.squeeze(ctx, j, r, g, q.Path); err != nil {
+			return sample{}, err
+		}
+		before := g.hits() // of what making the file was
+		defer func() {
+			hits := g.hits() - before
+			out.Hits = &hits
+		}()
+	}
 	switch j.Kind {
 	case kindTunnels:
 		return s.tunnels(ctx, j, r)
 	case kindTrips, kindServe:
 		return s.trips(ctx, j, r)
+	case kindBlocking:
+		return s.blocking(ctx, j, r)
+	case kindFar:
+		if !j.verify {
+			return s.goodput(ctx, j, r)
+		}
 	}
 	return s.bulk(ctx, j, r, q)
+}
+
+// squeeze puts a contender into a group, and has it use up the memory there.
+func (s *session) squeeze(ctx context.Context, j job, r *running, g *group, path string) error {
+	if err := g.join(r.pid()); err != nil || j.Limit != limitMemory {
+		return err
+	}
+	if filesystemOf(s.disk) == "tmpfs" {
+		return skip("needs -dir on a disk: the pages of tmpfs cannot be taken back")
+	}
+	_, err := r.call(ctx, request{Op: "press", Path: path, Bytes: pressBytes})
+	return err
 }

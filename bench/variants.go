@@ -46,7 +46,7 @@ var variants = []struct {
 
 // allOn has every field set that is sound for connections which the process has
 // accepted or dialled itself and never shares. What is not on by default goes here.
-var allOn = &zerocopy.Copier{}
+var allOn = &zerocopy.Copier{RawCalls: true, LowWater: true}
 
 // variantNamed returns the variant of that name; ok is false for the contenders
 // that are programs of their own.
