@@ -19,8 +19,9 @@ var (
 )
 
 // A bufferSource gives a copy its buffer. At most one is borrowed at a time. Its own
-// buffers grow with a stream that fills them, and shrink again at the first read
-// that a small one would have held.
+// buffers grow with a stream that fills them. A large one that was not filled has
+// emptied the source, most likely, so the next read, which may wait for long, gets a
+// small one again, and only when it fills that the large one.
 type bufferSource struct {
 	pool  BufferPool
 	fixed []byte // CopyBuffer's
@@ -29,7 +30,7 @@ type bufferSource struct {
 	borrowed bool
 	own      *[bufferSize]byte // borrowed from buffers
 	bulk     *[bulkBuffer]byte // borrowed from bulkBuffers
-	fills    int               // buffers in a row that a read has filled, or most of it
+	fills    int               // buffers in a row that a read has filled
 }
 
 // get returns a buffer of at least one byte. It is the caller's until the next get
@@ -62,7 +63,9 @@ func (b *bufferSource) get() []byte {
 // read notes that a read into the buffer has got n bytes.
 func (b *bufferSource) read(n int) {
 	switch {
-	case n < bufferSize || b.bulk != nil && n == bufferSize:
+	case b.bulk != nil && n < bulkBuffer:
+		b.fills = bulkFills - 1
+	case n < bufferSize:
 		b.fills = 0
 	case b.fills < bulkFills:
 		b.fills++

@@ -30,7 +30,7 @@ func TestH35RawCalls(t *testing.T) {
 		for _, end := range []string{"source", "destination"} {
 			src := ztest.NewSource(t, kind, nil, ztest.Manual())
 			dst := ztest.NewDest(t, kind, ztest.Buffers(64<<10))
-			c := track(t, nil)
+			c := track(t, pollSaysReady)
 			c.RawCalls = true
 			r := c.begin(t, nil, dst.Writer, src.Reader)
 			sent := ztest.Go(t, "send", func() { src.Feed(content[:1<<20]) })

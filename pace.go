@@ -8,8 +8,9 @@ import "github.com/zerocopy-go/zerocopy/internal/kpipe"
 
 const (
 	// bulkReads is how many full buffers (32 KiB each, io.Copy's) in a row make a
-	// stream bulk. Round trips of up to 64 KiB, which is two, cost the same either
-	// way; from 256 KiB on splice wins (go -C bench run . -cases '^trip-').
+	// stream bulk, waits between them or not. Round trips of up to 32 KiB cost less by
+	// read and write; from 64 KiB on, which is two buffers, splice is no dearer
+	// (go -C bench run . -cases '^trip-').
 	bulkReads = 3
 	// shortDrain is what a splice has to move to be cheaper than a read and a write
 	// of the same bytes, and shortDrains is how many in a row below it make a stream

@@ -39,19 +39,20 @@ type Mover struct {
 	mem    []byte // residue in user memory
 
 	// What a callback is asked for and what it leaves behind.
-	max    int
-	n      int
-	err    error // the errno of the last call, nil with n == 0 is a zero
-	srcErr error // what the source's RawConn said from within the destination's
-	parked bool
-	raced  bool // poll(2) has contradicted the last call, see idle
-	end    bool
-	ready  int // of the source, as poll(2) had it
-	out    int
-	at     int64
-	p      []byte
-	idleFn func()
-	op     func(in, out int) (int, error)
+	max     int
+	n       int
+	err     error // the errno of the last call, nil with n == 0 is a zero
+	srcErr  error // what the source's RawConn said from within the destination's
+	parked  bool
+	raced   bool // poll(2) has contradicted the last call, see idle
+	emptied bool // the last drain has probably taken all there was
+	end     bool
+	ready   int // of the source, as poll(2) had it
+	out     int
+	at      int64
+	p       []byte
+	idleFn  func()
+	op      func(in, out int) (int, error)
 
 	low               lowWater
 	rawIn, rawOut     bool // see raw.go
@@ -90,7 +91,7 @@ func (m *Mover) Release() {
 	m.endRaw()
 	m.Dst, m.Src = End{}, End{}
 	m.Calls, m.Pool, m.mem, m.p, m.idleFn, m.op = nil, nil, nil, nil, nil, nil
-	m.err, m.srcErr, m.Syscalls, m.Class, m.NoPipe, m.raced = nil, nil, 0, 0, false, false
+	m.err, m.srcErr, m.Syscalls, m.Class, m.NoPipe, m.raced, m.emptied = nil, nil, 0, 0, false, false, false
 	movers.Put(m)
 }
 

@@ -41,9 +41,18 @@ func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 }
 
 // drainReady borrows the pipe inside the source's lock and gives it back before
-// waiting: an idle stream holds none.
+// waiting: an idle stream holds none. It waits where poll(2) finds the source not
+// ready: the poller, too, hears of whatever comes after that.
 func (m *Mover) drainReady(fd uintptr) bool {
 	m.low.woken()
+	if m.emptied {
+		// A call that would find nothing is dearer than the question (poll(2)).
+		m.emptied = false
+		if ready, err := m.Calls.Poll(int(fd)); err == nil && ready&sys.Readable == 0 {
+			m.low.wait(int(fd))
+			return false
+		}
+	}
 	if m.pipe == nil {
 		if m.pipe, m.err = m.Pool.Get(m.Calls, m.Class); m.err != nil {
 			m.NoPipe = true
@@ -56,6 +65,7 @@ func (m *Mover) drainReady(fd uintptr) bool {
 		switch {
 		case n > 0:
 			m.n, m.inPipe, m.raced = n, n, false
+			m.emptied = n < min(m.max, m.pipe.Size)/2 && m.Src.Pollable()
 			return true
 		case err != nil && err != syscall.EAGAIN:
 			m.err = err
