@@ -18,8 +18,10 @@ const share = 0.99
 // RequireMechanism copies src to dst by [zerocopy.Default]'s settings and fails t
 // at once, with the reason, unless the copy succeeds and at least 99 % of its
 // bytes go by mechanism m. Bytes that were in user memory before the copy began
-// (zerocopy.ReasonPrefix) are not counted. A copy without any other byte fails,
-// too: it proves nothing. It returns the report of the copy.
+// (zerocopy.ReasonPrefix) are not counted, nor are those of a stream from a socket
+// that had yet to prove to be bulk (zerocopy.ReasonStart, the first 96 KiB or more:
+// send a MiB). A copy without any other byte fails, too: it proves nothing. It
+// returns the report of the copy.
 //
 // It calls t.Fatal, so it must run on the goroutine of the test.
 func RequireMechanism(t testing.TB, dst io.Writer, src io.Reader, m zerocopy.Mechanism) zerocopy.Report {
@@ -28,6 +30,7 @@ func RequireMechanism(t testing.TB, dst io.Writer, src io.Reader, m zerocopy.Mec
 	return Require(t, &zerocopy.Copier{
 		Pages: d.Pages, Disable: d.Disable, BufferPool: d.BufferPool,
 		UnwrapReader: d.UnwrapReader, UnwrapWriter: d.UnwrapWriter,
+		RawCalls: d.RawCalls, LowWater: d.LowWater,
 	}, dst, src, m)
 }
 
@@ -38,6 +41,7 @@ func Require(t testing.TB, c *zerocopy.Copier, dst io.Writer, src io.Reader, m z
 	watched := &zerocopy.Copier{
 		Pages: c.Pages, Disable: c.Disable, BufferPool: c.BufferPool,
 		UnwrapReader: c.UnwrapReader, UnwrapWriter: c.UnwrapWriter,
+		RawCalls: c.RawCalls, LowWater: c.LowWater,
 		Report: func(r zerocopy.Report) {
 			got = r
 			if c.Report != nil {
@@ -53,12 +57,16 @@ func Require(t testing.TB, c *zerocopy.Copier, dst io.Writer, src io.Reader, m z
 }
 
 // Check fails t at once unless at least 99 % of the bytes of a report, named
-// prefixes apart, went by mechanism m.
+// prefixes and the start of a stream apart, went by mechanism m.
 func Check(t testing.TB, r zerocopy.Report, m zerocopy.Mechanism) {
 	t.Helper()
-	var by, all int64
+	var by, all, start int64
 	for _, s := range r.Steps {
-		if s.Reason == zerocopy.ReasonPrefix {
+		switch s.Reason {
+		case zerocopy.ReasonPrefix:
+			continue
+		case zerocopy.ReasonStart:
+			start += s.Bytes
 			continue
 		}
 		all += s.Bytes
@@ -67,6 +75,8 @@ func Check(t testing.TB, r zerocopy.Report, m zerocopy.Mechanism) {
 		}
 	}
 	switch {
+	case all == 0 && start > 0:
+		t.Fatalf("zctest: the stream of %d bytes ended before it proved to be bulk: send more, a MiB will do", r.Written)
 	case all == 0:
 		t.Fatalf("zctest: no byte was copied beyond %d that were buffered before, so nothing is known of %v", r.Written, m)
 	case float64(by) < share*float64(all):
