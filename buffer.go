@@ -72,6 +72,9 @@ func (b *bufferSource) read(n int) {
 	}
 }
 
+// shrink has the next buffer be a small one.
+func (b *bufferSource) shrink() { b.fills = 0 }
+
 // putOwn gives back a buffer of the package's own.
 func (b *bufferSource) putOwn() {
 	if b.own != nil {

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
@@ -98,12 +99,15 @@ func TestSoak(t *testing.T) {
 	if s.seed == 0 {
 		s.seed = rand.Uint64() | 1
 	}
-	once, turns, pooled := new(zerocopy.Copier), new(zerocopy.Copier), &zerocopy.Copier{BufferPool: &s.buffers}
+	once, turns, pooled, tight := new(zerocopy.Copier), new(zerocopy.Copier), &zerocopy.Copier{BufferPool: &s.buffers}, new(zerocopy.Copier)
 	once.Force(zerocopy.AtOnce)
 	turns.Force(zerocopy.Alternate())
+	scarce := tight.SetCalls(nil) // pipes of its own, too few of them
+	scarce.Limits = func() kpipe.Limits { return kpipe.Limits{Budget: 128 << 10, MaxSize: 1 << 20} }
+	defer scarce.CloseIdle()
 	s.copiers = []*zerocopy.Copier{
-		new(zerocopy.Copier), new(zerocopy.Copier), new(zerocopy.Copier), once, turns, pooled,
-		{Disable: zerocopy.AllMechanisms},
+		new(zerocopy.Copier), new(zerocopy.Copier), new(zerocopy.Copier), once, turns, pooled, tight,
+		{Disable: zerocopy.AllMechanisms}, {RawCalls: true}, {LowWater: true}, {RawCalls: true, LowWater: true, BufferPool: &s.buffers},
 	}
 	for range 4 {
 		l, err := newSoakListener()
@@ -139,6 +143,9 @@ func TestSoak(t *testing.T) {
 	}
 	if p := stats.Pipes; p.Open != p.Idle || p.Bytes > p.Budget {
 		t.Errorf("pipes: %+v", p)
+	}
+	if p := scarce.Stats(); p.Open != p.Idle || p.Bytes > p.Budget {
+		t.Errorf("pipes of a small budget: %+v", p)
 	}
 	if stats.Active != before.Active {
 		t.Errorf("%d copies are under way", stats.Active-before.Active)

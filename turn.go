@@ -74,6 +74,7 @@ func (t *transfer) unpiped(room int64) why {
 		return why{}
 	}
 	t.asked = false
+	t.buffer.shrink()
 	return becauseOf(ReasonStart, SourceEnd, t.from.leaf)
 }
 
@@ -106,6 +107,7 @@ func (t *transfer) cloneRange(max int) (n int, handled bool, err error) {
 // piped moves one chunk through a private pipe.
 func (t *transfer) piped(max int) error {
 	m := t.m
+	t.buffer.put() // of chunks that were read and written
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
@@ -163,6 +165,7 @@ func (t *transfer) piped(max int) error {
 // direct moves one chunk by a mechanism that needs no pipe of its own.
 func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) error {
 	m := t.m
+	t.buffer.put()
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
@@ -228,59 +231,80 @@ func (t *transfer) refused(err error) error {
 	return nil
 }
 
-// buffered reads and writes one buffer. Nothing is held while it waits for a
-// stream.
+// buffered reads and writes one buffer.
 func (t *transfer) buffered(max int, w why) error {
 	m := t.m
 	m.EndLowWater()
 	if err := t.beforeRead(); err != nil {
 		return err
 	}
-	buf := t.buffer.get()
-	buf = buf[:min(len(buf), max):min(len(buf), max)]
+	src := &m.Src
+	if src.Pollable() && src.Kind != engine.TTY {
+		return t.stream(max, w)
+	}
+	buf := t.cut(max)
 	var n int
 	var er error
-	switch src := &m.Src; {
-	case !src.Known():
-		n, er = t.from.leaf.Read(buf)
-	case src.Section:
+	if src.Section {
 		n, er = src.File.ReadAt(buf, src.Off)
-		m.Syscalls++
-	case !src.Pollable() || src.Kind == engine.TTY:
+	} else {
 		n, er = t.from.leaf.Read(buf)
-		m.Syscalls++
-	default:
-		var again bool
-		idle := t.putFn
-		if t.buffer.pool != nil {
-			idle = nil // its Put is not ours to call inside of the source's lock
-		}
-		if n, again, er = m.Read(buf, idle); again {
-			if idle != nil {
-				return nil
-			}
-			t.buffer.put()
-			if err := m.Wait(); err != nil {
-				return t.sourceError(err)
-			}
-			return t.deliver(len(t.from.layers), w)
-		}
 	}
+	if src.Known() {
+		m.Syscalls++
+	}
+	if n > 0 {
+		m.Hold(buf[0:n:len(buf)]) // panics, as io.Copy, where n > len(buf) (H39)
+	}
+	return t.pass(n, len(buf), er, w)
+}
+
+// stream is buffered for a source that can be waited for. Nothing is held while it
+// waits, and nothing refers to a buffer, or the collector would have to keep it.
+func (t *transfer) stream(max int, w why) error {
+	idle := t.putFn
+	if t.buffer.pool != nil {
+		idle = nil // its Put is not ours to call inside of the source's lock
+	}
+	buf := t.cut(max)
+	size := len(buf)
+	n, again, err := t.m.Read(buf, idle)
+	if !again {
+		return t.pass(n, size, err, w)
+	}
+	if idle != nil {
+		return nil
+	}
+	t.buffer.put()
+	if err := t.m.Wait(); err != nil {
+		return t.sourceError(err)
+	}
+	return t.deliver(len(t.from.layers), w)
+}
+
+// cut returns a buffer of at most max bytes.
+func (t *transfer) cut(max int) []byte {
+	buf := t.buffer.get()
+	n := min(len(buf), max)
+	return buf[:n:n]
+}
+
+// pass writes what a read has got, n bytes of at most size, and then returns err.
+func (t *transfer) pass(n, size int, err error, w why) error {
 	switch w.reason {
 	case ReasonStart:
-		t.pace.read(n == len(buf))
+		t.pace.read(n == size)
 	case ReasonCheck: // the kernel is asked again at once
 	case ReasonSame: // what a file overwrites of itself depends on the size of the buffer
 	default:
 		t.buffer.read(n)
 	}
 	if n > 0 {
-		m.Hold(buf[0:n:len(buf)]) // panics, as io.Copy, where n > len(buf) (H39)
 		if err := t.deliver(len(t.from.layers), w); err != nil {
 			return err
 		}
 	}
-	return t.sourceError(er)
+	return t.sourceError(err)
 }
 
 // prefix writes what the layer at index at has buffered, at most room bytes.

@@ -110,7 +110,11 @@ func (m *Mover) InPipe() int { return m.inPipe }
 func (m *Mover) Mem() []byte { return m.mem }
 
 // TakeMem removes the first n bytes from Mem: they have been written.
-func (m *Mover) TakeMem(n int) { m.mem = m.mem[n:] }
+func (m *Mover) TakeMem(n int) {
+	if m.mem = m.mem[n:]; len(m.mem) == 0 {
+		m.mem = nil // an empty slice, too, keeps a buffer alive
+	}
+}
 
 // Hold makes p the residue in user memory: bytes that were read elsewhere.
 func (m *Mover) Hold(p []byte) { m.mem = p }
@@ -209,13 +213,17 @@ func (m *Mover) idle(fd int) bool {
 	return true
 }
 
-// Read reads once from a pollable source into p. Where there is nothing yet it
-// calls idle, after which it does not use p any more, waits, and returns with again:
-// get a p and Read. It calls idle while it holds the source's lock; if idle is nil it
-// does not wait, and the caller does, by Wait.
+// Read reads once from a pollable source into p; Mem has what it got. Where there is
+// nothing yet it calls idle, after which it does not know p any more, waits, and returns
+// with again: get a p and Read. The caller must not keep p alive meanwhile. It calls idle
+// while it holds the source's lock; if idle is nil it does not wait, and the caller
+// does, by Wait.
 func (m *Mover) Read(p []byte, idle func()) (n int, again bool, err error) {
 	m.p, m.n, m.err, m.parked, m.idleFn = p, 0, nil, false, idle
 	err = m.Src.Raw.Read(m.readFn)
+	if m.n > 0 {
+		m.mem = m.p[:m.n:len(m.p)]
+	}
 	m.p, m.idleFn = nil, nil
 	switch {
 	case err != nil:
