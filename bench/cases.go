@@ -94,6 +94,12 @@ func cases() []spec {
 		Note: "upper bound: no receiver reads at this rate", Show: showBulk, Mode: modeBare, Discard: true,
 		Contenders: contenders(byIO, byLoop256, byZerocopy, byAllOn, byLimit),
 	}, {
+		Name: "bulk-limits", About: "one stream, TCP → TCP, both ends bare, by other ways of the kernel",
+		Note: "sockmap: its CPU is spent in softirq of whoever delivers and in threads of the kernel, and not charged to its process; the column to read is busy-s/GB",
+		Show: []string{mBusy, mCPU, mRate, mFDs, mPipes, mRSS, mSwitches}, Mode: modeBare,
+		MaxGB:      4, // sockmap holds no sender up: the kernel's memory may come to hold all of it
+		Contenders: contenders(byIO, byZerocopy, byLimit, byUring, bySockmap),
+	}, {
 		Name: "bulk-transparent", About: "one stream, both ends behind wrappers that opt in", Show: showBulk, Mode: modeTransparent,
 		Contenders: contenders(byIO, byZerocopy, byAllOn),
 		Bounds:     []bound{atMost(byZerocopy, mCPU, 0.45, byIO)},

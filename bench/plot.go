@@ -230,7 +230,7 @@ func number(x float64) string {
 // that begins as a variant's is that variant.
 func class(name string) string {
 	found, longest := "other", 0
-	for i, v := range []string{byIO, byLoop32, byLoop256, byZerocopy, byAllOn, byHAProxy, byHATuned, byHASplice, byLimit, byProxy} {
+	for i, v := range []string{byIO, byLoop32, byLoop256, byZerocopy, byAllOn, byHAProxy, byHATuned, byHASplice, byLimit, byProxy, byUring, bySockmap} {
 		if strings.HasPrefix(name, v) && len(v) > longest {
 			found, longest = fmt.Sprintf("v%d", i), len(v)
 		}

@@ -2,8 +2,9 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
-	_ "embed"
+	"embed"
 	"errors"
 	"fmt"
 	"net"
@@ -20,18 +21,24 @@ import (
 // programs are the contenders that are not a part of this program. A path is
 // empty where the program is not to be had, and the reason is then in missing.
 type programs struct {
-	haproxy, loop, proxy string
-	dir                  string // for what they need
-	missing              map[string]string
-	haproxyVersion, cc   string
+	haproxy, proxy     string
+	limits             map[string]string // by variant
+	dir                string            // for what they need
+	missing            map[string]string
+	haproxyVersion, cc string
 }
 
-//go:embed limit/loop.c
-var loopSource []byte
+//go:embed limit
+var limitSources embed.FS
+
+// limits are the contenders in C, and their sources in the directory limit.
+var limits = []struct{ variant, source string }{
+	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"},
+}
 
 // findPrograms looks for the contenders named, and builds those that are built.
 func findPrograms(ctx context.Context, dir string, want func(name string) bool) *programs {
-	p := &programs{dir: dir, missing: make(map[string]string)}
+	p := &programs{dir: dir, limits: make(map[string]string), missing: make(map[string]string)}
 	if want(byHAProxy) || want(byHATuned) || want(byHASplice) {
 		path, err := exec.LookPath("haproxy")
 		if err != nil {
@@ -47,10 +54,19 @@ func findPrograms(ctx context.Context, dir string, want func(name string) bool) 
 			p.haproxyVersion = firstLine(exec.CommandContext(ctx, path, "-v"))
 		}
 	}
-	if want(byLimit) {
-		if err := p.compile(ctx); err != nil {
-			p.missing[byLimit] = err.Error()
+	for _, l := range limits {
+		if !want(l.variant) {
+			continue
 		}
+		path, err := p.compile(ctx, l.source)
+		if err == nil {
+			err = probe(ctx, path)
+		}
+		if err != nil {
+			p.missing[l.variant] = err.Error()
+			continue
+		}
+		p.limits[l.variant] = path
 	}
 	if want(byProxy) {
 		p.proxy = filepath.Join(dir, "proxy")
@@ -62,21 +78,37 @@ func findPrograms(ctx context.Context, dir string, want func(name string) bool) 
 	return p
 }
 
-// compile builds the C loop with the compiler at hand.
-func (p *programs) compile(ctx context.Context) error {
-	source := filepath.Join(p.dir, "loop.c")
-	if err := os.WriteFile(source, loopSource, 0o644); err != nil {
-		return err
-	}
+// compile builds a program of the directory limit with the compiler at hand.
+func (p *programs) compile(ctx context.Context, source string) (path string, err error) {
 	cc, err := exec.LookPath("gcc")
 	if err != nil {
 		if cc, err = exec.LookPath("cc"); err != nil {
-			return errors.New("no C compiler")
+			return "", errors.New("no C compiler")
 		}
 	}
-	p.loop, p.cc = filepath.Join(p.dir, "loop"), firstLine(exec.CommandContext(ctx, cc, "--version"))
-	if out, err := exec.CommandContext(ctx, cc, "-O2", "-pthread", "-o", p.loop, source).CombinedOutput(); err != nil {
-		return fmt.Errorf("not compiled: %v %s", err, bytes.TrimSpace(out))
+	for _, name := range []string{"relay.h", source} {
+		text, err := limitSources.ReadFile("limit/" + name)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(p.dir, name), text, 0o644)
+		}
+		if err != nil {
+			return "", err
+		}
+	}
+	source = filepath.Join(p.dir, source)
+	path, p.cc = strings.TrimSuffix(source, ".c"), firstLine(exec.CommandContext(ctx, cc, "--version"))
+	if out, err := exec.CommandContext(ctx, cc, "-O2", "-Wall", "-Wextra", "-pthread", "-o", path, source).CombinedOutput(); err != nil {
+		return "", fmt.Errorf("not compiled: %v %s", err, bytes.TrimSpace(out))
+	}
+	return path, nil
+}
+
+// probe asks a limit whether this kernel has what it needs. Without arguments it
+// prints what was refused, and fails.
+func probe(ctx context.Context, path string) error {
+	out, err := exec.CommandContext(ctx, path).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("cannot run: %s", cmp.Or(string(bytes.TrimSpace(out)), err.Error()))
 	}
 	return nil
 }
@@ -134,8 +166,8 @@ func (p *programs) startContender(ctx context.Context, host string, c contender,
 	switch c.Variant {
 	case byHAProxy, byHATuned, byHASplice:
 		r.child, err = p.startHAProxy(f, c.Variant, q)
-	case byLimit:
-		r.child, err = p.startLoop(f, q)
+	case byLimit, byUring, bySockmap:
+		r.child, err = startLimit(p.limits[c.Variant], f, q)
 	default:
 		if r.child, err = startRole(roleRelay, f); err == nil {
 			q.Op, q.Variant = "setup", c.Variant
@@ -147,8 +179,8 @@ func (p *programs) startContender(ctx context.Context, host string, c contender,
 	return r, err
 }
 
-// startLoop starts the C loop. It ends when the parent's end of a pipe does.
-func (p *programs) startLoop(ln *os.File, q request) (*child, error) {
+// startLimit starts a program in C. It ends when the parent's end of a pipe does.
+func startLimit(path string, ln *os.File, q request) (*child, error) {
 	host, port, uid := q.Path, "-", -1
 	if q.Mode != modeFile {
 		var err error
@@ -164,7 +196,7 @@ func (p *programs) startLoop(ln *os.File, q request) (*child, error) {
 		return nil, err
 	}
 	defer r.Close()
-	c, err := start(exec.Command(p.loop, port, host, fmt.Sprint(uid)), ln, r)
+	c, err := start(exec.Command(path, port, host, fmt.Sprint(uid)), ln, r)
 	if err != nil {
 		w.Close()
 		return nil, err

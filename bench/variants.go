@@ -22,6 +22,8 @@ const (
 	byHATuned  = "HAProxy, 1 MiB pipes"
 	byHASplice = "HAProxy, splice at once"
 	byLimit    = "C loop"
+	byUring    = "C loop, io_uring"
+	bySockmap  = "sockmap"
 	byProxy    = "examples/proxy"
 )
 

@@ -45,7 +45,7 @@ func (m *Mover) Drain(max int) (n int, handled bool, err error) {
 // ready: the poller, too, hears of whatever comes after that.
 func (m *Mover) drainReady(fd uintptr) bool {
 	m.low.woken()
-	if m.emptied {
+	if m.emptied && m.Src.Pollable() {
 		// A call that would find nothing is dearer than the question (poll(2)).
 		m.emptied = false
 		if ready, err := m.Calls.Poll(int(fd)); err == nil && ready&sys.Readable == 0 {
