@@ -3,6 +3,7 @@ package zerocopy_test
 import (
 	"context"
 	"errors"
+	"io"
 	"runtime"
 	"sync/atomic"
 	"syscall"
@@ -159,6 +160,24 @@ func TestRawCallsLeaveNothing(t *testing.T) {
 		}
 		if after := timeouts(t, dst.Writer, src.Reader); after != [2]int{tt.had, tt.had} {
 			t.Errorf("%s: %v afterwards", tt.name, after)
+		}
+	}
+}
+
+// TestRawCallsLeaveEachPart: so it is with each of several sources.
+func TestRawCallsLeaveEachPart(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(1).Bytes(1 << 20)
+	a, b := ztest.NewSource(t, ztest.TCP4, content), ztest.NewSource(t, ztest.TCP4, content)
+	dst := ztest.NewDest(t, ztest.TCP4)
+	c := track(t, nil)
+	c.RawCalls, c.LowWater = true, true
+	n, err := c.within(t, dst.Writer, io.MultiReader(a.Reader, b.Reader))
+	checkWhole(t, dst, n, err, append(content[:len(content):len(content)], content...))
+	for name, src := range map[string]*ztest.Source{"first": a, "second": b} {
+		mark, _ := lowWater(t, src.Reader)
+		if left := timeouts(t, dst.Writer, src.Reader); left != [2]int{} || mark != 1 {
+			t.Errorf("the %s source: timeouts %v, mark %d", name, left, mark)
 		}
 	}
 }

@@ -90,7 +90,7 @@ func (t *transfer) flow() error {
 
 // part prepares for the leaf that the source has now.
 func (t *transfer) part() {
-	t.m.Src = t.from.end
+	t.m.SetSrc(t.from.end)
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk

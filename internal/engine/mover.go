@@ -84,6 +84,13 @@ func NewMover(calls *sys.Calls, pool *kpipe.Pool) *Mover {
 	return m
 }
 
+// SetSrc goes on to another source. The last one is left as it was.
+func (m *Mover) SetSrc(e End) {
+	m.low.end()
+	m.endRaw()
+	m.Src, m.raced, m.emptied = e, false, false
+}
+
 // Release gives m back. A pipe that still holds residue is closed.
 func (m *Mover) Release() {
 	m.Discard()
