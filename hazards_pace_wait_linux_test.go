@@ -334,7 +334,7 @@ func TestChangeAndTwoCopiesInARow(t *testing.T) {
 						src.Reader.SetReadDeadline(time.Unix(1, 0))
 						dst.Writer.SetWriteDeadline(time.Unix(1, 0))
 					})
-					ztest.Within(t, ztest.Patience, "Copy", func() { k, err = c.Copy(nil, dst.Writer, src.Reader) })
+					ztest.Within(t, ztest.Patience, "Copy", func() { k, err = c.Copy(context.Background(), dst.Writer, src.Reader) })
 					past.Stop()
 					n += k
 					if done = err == nil; !done && !errors.Is(err, os.ErrDeadlineExceeded) {

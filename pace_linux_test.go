@@ -1,6 +1,7 @@
 package zerocopy_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -228,12 +229,12 @@ func TestPaceOfALimit(t *testing.T) {
 						n, err = c.CopyN(dst.Writer, src.Reader, limit.N)
 						limit.N -= n
 					case "LimitedReader":
-						n, err = c.Copy(nil, dst.Writer, limit)
+						n, err = c.Copy(context.Background(), dst.Writer, limit)
 					case "bounded":
-						n, err = c.Copy(nil, dst.Writer, &bounded{src.Reader, limit.N})
+						n, err = c.Copy(context.Background(), dst.Writer, &bounded{src.Reader, limit.N})
 						limit.N -= n
 					case "two limits":
-						n, err = c.Copy(nil, dst.Writer, io.LimitReader(limit, int64(len(content))))
+						n, err = c.Copy(context.Background(), dst.Writer, io.LimitReader(limit, int64(len(content))))
 					}
 				})
 				if n != int64(tt.limit) || err != nil || limit.N != 0 {

@@ -119,7 +119,7 @@ func TestPaceWaits(t *testing.T) {
 				t.Errorf("asks again after %d turns", i)
 			}
 		}
-		if p.Waits() || p.Waits() {
+		if p.Waits() {
 			t.Errorf("still waits after %d turns", zerocopy.PipeTurns)
 		}
 	}
