@@ -291,11 +291,12 @@ func (t *transfer) cut(max int) []byte {
 
 // pass writes what a read has got, n bytes of at most size, and then returns err.
 func (t *transfer) pass(n, size int, err error, w why) error {
-	switch w.reason {
-	case ReasonStart:
+	switch {
+	case w.reason == ReasonStart:
 		t.pace.read(n == size)
-	case ReasonCheck: // the kernel is asked again at once
-	case ReasonSame: // what a file overwrites of itself depends on the size of the buffer
+	case w.reason == ReasonCheck: // the kernel is asked again at once
+	case w.reason == ReasonSame: // what a file overwrites of itself depends on the size of the buffer
+	case t.m.Dst.Kind == engine.Pipe: // takes 64 KiB at a time: more than that has to wait for its reader
 	default:
 		t.buffer.read(n)
 	}
