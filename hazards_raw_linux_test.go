@@ -31,7 +31,13 @@ func TestH35RawCalls(t *testing.T) {
 		for _, end := range []string{"source", "destination"} {
 			src := ztest.NewSource(t, kind, nil, ztest.Manual())
 			dst := ztest.NewDest(t, kind, ztest.Buffers(64<<10))
-			c := track(t, pollSaysReady)
+			var cleared atomic.Bool
+			c := track(t, func(call *sys.Call, nth int) (int, error, bool) {
+				if cleared.Load() {
+					return pollSaysReady(call, nth)
+				}
+				return 0, nil, false
+			})
 			c.RawCalls = true
 			r := c.begin(t, nil, dst.Writer, src.Reader)
 			sent := ztest.Go(t, "send", func() { src.Feed(content[:1<<20]) })
@@ -47,6 +53,8 @@ func TestH35RawCalls(t *testing.T) {
 			if err := ztest.SetNonblock(changed, false); err != nil {
 				t.Fatal(err)
 			}
+			before := c.count("raw splice")
+			cleared.Store(true)
 			rest := ztest.Go(t, "send the rest", func() {
 				if end == "destination" {
 					src.Feed(content[1<<20:])
@@ -73,6 +81,13 @@ func TestH35RawCalls(t *testing.T) {
 			src.End()
 			r.Wait()
 			checkWhole(t, dst, r.n, r.err, content)
+			if c.count("raw splice") == before {
+				t.Errorf("%s, %s: no raw call on the blocking description: %v", kind, end, c.report)
+			}
+			// SPLICE_F_NONBLOCK is enough for a unix socket as the source (H05).
+			if _, ok := c.reason(zerocopy.ReasonBlocking); !ok && !(kind == ztest.Unix && end == "source") {
+				t.Errorf("%s, %s: never seen to be blocking: %v", kind, end, c.report)
+			}
 		}
 	}
 }
@@ -155,12 +170,43 @@ func TestRawCallsLeaveNothing(t *testing.T) {
 				return tt.moved()
 			}})
 		}()
+		if c.count("raw splice") == 0 {
+			t.Errorf("%s: no raw call", tt.name)
+		}
 		if during != tt.during {
 			t.Errorf("%s: %v while it runs, want %v", tt.name, during, tt.during)
 		}
 		if after := timeouts(t, dst.Writer, src.Reader); after != [2]int{tt.had, tt.had} {
 			t.Errorf("%s: %v afterwards", tt.name, after)
 		}
+	}
+}
+
+// TestRawCallsShareNoTimeout: of two copies to one socket the second makes no raw
+// calls, since the first ends and takes the timeout with it that bounds them.
+func TestRawCallsShareNoTimeout(t *testing.T) {
+	t.Parallel()
+	const day = 24 * 3600
+	src, dst := ztest.NewSource(t, ztest.TCP4, ztest.Pattern(1).Bytes(1<<20)), ztest.NewDest(t, ztest.TCP4)
+	var kernel *sys.Calls
+	rawFD(t, dst.Writer, func(fd int) error { return kernel.SetTimeout(fd, sys.SendTimeout, day) }) // the first
+	var to int
+	rawFD(t, dst.Writer, func(fd int) error { to = fd; return nil })
+	var unbound atomic.Int64
+	c := track(t, func(call *sys.Call, _ int) (int, error, bool) {
+		if call.Name == "raw splice" && call.Out == to {
+			unbound.Add(1)
+		}
+		return 0, nil, false
+	})
+	c.RawCalls = true
+	n, err := c.within(t, dst.Writer, src.Reader)
+	checkWhole(t, dst, n, err, src.Content)
+	if left := timeouts(t, dst.Writer, src.Reader); left != [2]int{0, day} {
+		t.Errorf("timeouts %v: that of the other copy is not ours to use or to end", left)
+	}
+	if k := unbound.Load(); k > 0 || c.count("raw splice") == 0 {
+		t.Errorf("%d raw calls that nothing bounds, of %d", k, c.count("raw splice"))
 	}
 }
 
@@ -193,7 +239,7 @@ func lowWater(t testing.TB, end ztest.Stream) (mark, buffer int) {
 // mark does not enlarge the receive buffer, and is 1 after the copy, however it ends.
 func TestH19LowWater(t *testing.T) {
 	t.Parallel()
-	for _, how := range []string{"end", "deadline", "close of the destination"} {
+	for _, how := range []string{"end", "deadline", "close of the destination", "panic"} {
 		src, dst := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual()), ztest.NewDest(t, ztest.TCP4)
 		// The buffer does not grow by itself, so that what the mark does is seen.
 		rawFD(t, src.Reader, func(fd int) error {
@@ -210,7 +256,22 @@ func TestH19LowWater(t *testing.T) {
 			return 0, nil, false
 		})
 		c.LowWater = true
-		r := c.begin(t, nil, dst.Writer, src.Reader)
+		panics := atomic.Bool{}
+		from := &closer{conn(src), func(int64) error {
+			if panics.Load() {
+				panic(errSpent)
+			}
+			return nil
+		}}
+		r := new(copying)
+		r.Task = ztest.Go(t, "Copy", func() {
+			defer func() {
+				if p := recover(); p != nil && p != any(errSpent) {
+					panic(p)
+				}
+			}()
+			r.n, r.err = c.Copy(context.Background(), dst.Writer, from)
+		})
 		for i := range 5 { // each arrives although it is less than the mark
 			src.Feed(make([]byte, 10))
 			awaitAt(t, dst, int64(10*(i+1)))
@@ -227,6 +288,9 @@ func TestH19LowWater(t *testing.T) {
 			src.End()
 		case "deadline":
 			src.Reader.SetReadDeadline(time.Now())
+		case "panic":
+			panics.Store(true)
+			src.Feed([]byte("the last"))
 		default:
 			dst.Writer.Close()
 			src.Feed([]byte("wakes it"))
@@ -290,8 +354,8 @@ func TestRawEverything(t *testing.T) {
 			c.RawCalls, c.LowWater = true, true
 			n, err := c.within(t, dst.Writer, src.Reader)
 			checkWhole(t, dst, n, err, content)
-			if c.report.Bytes(zerocopy.Splice) == 0 {
-				t.Errorf("%v: %v", kinds, c.report)
+			if c.report.Bytes(zerocopy.Splice) == 0 || c.count("raw splice") == 0 {
+				t.Errorf("%v: %d raw calls; %v", kinds, c.count("raw splice"), c.report)
 			}
 		}
 	}

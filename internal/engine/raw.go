@@ -51,13 +51,17 @@ func (m *Mover) UseRaw() {
 }
 
 // bound gives the socket a finite timeout, unless it has one, and notes in set that
-// it has to be taken away again.
+// it has to be taken away again. It fails where the timeout is that of another copy
+// to or from the same socket, which would take it away under ours.
 func (m *Mover) bound(e *End, option int, set *bool) (ok bool) {
 	e.Raw.Control(func(fd uintptr) {
-		seconds, err := m.Calls.Timeout(int(fd), option)
-		if ok = err == nil; ok && seconds == 0 {
+		switch seconds, err := m.Calls.Timeout(int(fd), option); {
+		case err != nil || seconds == rawTimeout:
+		case seconds == 0:
 			*set = m.Calls.SetTimeout(int(fd), option, rawTimeout) == nil
 			ok = *set
+		default:
+			ok = true
 		}
 	})
 	return ok

@@ -166,14 +166,14 @@ func (p *Pool) add(calls *sys.Calls, class int) (*Pipe, error) {
 	pipe, err := open(calls, class)
 	p.mu.Lock()
 	p.bytes -= reserved
-	if err != nil || pipe.class < class {
+	switch {
+	case err == syscall.EPERM: // of any size; a want of descriptors says nothing of sizes
 		p.ceiling, p.until = 0, time.Now().Add(retryAfter)
+	case err == nil && pipe.class < class:
+		p.ceiling, p.until = pipe.class, time.Now().Add(retryAfter)
 	}
 	if err != nil {
 		return nil, err
-	}
-	if pipe.class < class {
-		p.ceiling = pipe.class
 	}
 	p.open++
 	p.created++

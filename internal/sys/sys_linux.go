@@ -22,10 +22,10 @@ func (s *Calls) Splice(in int, offIn *int64, out int, offOut *int64, n int) (int
 
 // RawSplice is Splice between a pipe and a socket without telling the scheduler. The
 // caller makes sure that the call does not sleep. EINTR is returned: only a call that
-// slept can be interrupted.
+// slept can be interrupted. Tests see it as "raw splice".
 func (s *Calls) RawSplice(in, out, n int) (int, error) {
 	var interrupted bool
-	m, err := s.do(Call{"splice", in, out, n}, func(n int) (int, error) {
+	m, err := s.do(Call{"raw splice", in, out, n}, func(n int) (int, error) {
 		m, _, errno := unix.RawSyscall6(unix.SYS_SPLICE, uintptr(in), 0, uintptr(out), 0, uintptr(n), SpliceNonblock)
 		if errno == unix.EINTR {
 			interrupted = true
