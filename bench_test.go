@@ -76,19 +76,7 @@ func BenchmarkHelpless(b *testing.B) {
 
 // discarding returns a TCP connection whose peer reads and drops.
 func discarding(b *testing.B) (c net.Conn, done func()) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		b.Fatal(err)
-	}
-	defer l.Close()
-	c, err = net.Dial("tcp", l.Addr().String())
-	if err != nil {
-		b.Fatal(err)
-	}
-	peer, err := l.Accept()
-	if err != nil {
-		b.Fatal(err)
-	}
+	c, peer := tcpPair(b)
 	ended := make(chan struct{})
 	go func() {
 		defer close(ended)
@@ -130,4 +118,21 @@ func BenchmarkSmallFile(b *testing.B) {
 			})
 		}
 	}
+}
+
+// tcpPair returns the two ends of a connection over loopback.
+func tcpPair(b *testing.B) (dialled, accepted net.Conn) {
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer l.Close()
+	if dialled, err = net.Dial("tcp", l.Addr().String()); err != nil {
+		b.Fatal(err)
+	}
+	if accepted, err = l.Accept(); err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { dialled.Close(); accepted.Close() })
+	return dialled, accepted
 }
