@@ -263,8 +263,10 @@ func (t *transfer) buffered(max int, w why) error {
 // waits, and nothing refers to a buffer, or the collector would have to keep it.
 func (t *transfer) stream(max int, w why) error {
 	idle := t.putFn
-	if t.buffer.pool != nil {
-		idle = nil // its Put is not ours to call inside of the source's lock
+	if t.buffer.pool != nil || w.reason == ReasonCheck {
+		// The pool's Put is not ours to call inside of the source's lock. And at a mark
+		// EAGAIN is not the last word: Wait asks for a second opinion.
+		idle = nil
 	}
 	buf := t.cut(max)
 	size := len(buf)

@@ -194,7 +194,7 @@ func (m *Mover) waitReady(fd uintptr) bool {
 // which a call has just found not ready. Where poll(2) says that it is, the call is
 // made again, once: the bytes may have come in between. After that a plain read
 // tells, for splice stops at the mark of urgent data, where poll says readable
-// (H01), and what it says is final: no source makes a copy spin.
+// (H01), and what it says twice is final: no source makes a copy spin.
 func (m *Mover) idle(fd int) bool {
 	if ready, err := m.Calls.Poll(fd); err == nil && ready&sys.Readable == 0 {
 		m.raced = false
@@ -207,6 +207,12 @@ func (m *Mover) idle(fd int) bool {
 	m.raced = false
 	m.Syscalls++
 	n, err := m.Calls.Read(fd, m.probe[:])
+	if err == syscall.EAGAIN {
+		// At the mark a read says so, too, where a signal is pending (tcp_recvmsg), such as
+		// the one by which the runtime preempts. It has been handled by the next read.
+		m.Syscalls++
+		n, err = m.Calls.Read(fd, m.probe[:])
+	}
 	switch {
 	case n > 0:
 		m.mem = m.probe[:n]
