@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"fmt"
 	"io"
+	"syscall"
 	"testing"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
@@ -62,6 +64,7 @@ var marked = []struct {
 func (f feed) plainly(t testing.TB, kind ztest.Kind) []byte {
 	t.Helper()
 	src := ztest.NewSource(t, kind, nil, ztest.Manual())
+	defer src.Close()
 	f.send(t, src)
 	awaitAll(t, src, f.bytes())
 	return src.Rest()
@@ -119,6 +122,40 @@ func TestH01UrgentMark(t *testing.T) {
 					})
 				}
 			}
+		}
+	}
+}
+
+// TestH01SignalAtTheMark: at the mark a read says EAGAIN, too, to a thread with a
+// signal pending (tcp_recvmsg). The copy asks again before it waits, for nothing else
+// would wake it: all that will come has come.
+func TestH01SignalAtTheMark(t *testing.T) {
+	t.Parallel()
+	for _, fin := range []bool{true, false} {
+		src, dst := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual()), ztest.NewDest(t, ztest.TCP4)
+		feed{1000}.send(t, src)
+		// Not by FeedUrgent, which would have the copy woken.
+		rawFD(t, src.Peer(), func(fd int) error { return syscall.Sendto(fd, []byte{0xee}, syscall.MSG_OOB, nil) })
+		feed{3000}.send(t, src)
+		awaitAll(t, src, 4001)
+		if fin {
+			src.End()
+		}
+		disturbed := false
+		c := track(t, func(call *sys.Call, _ int) (int, error, bool) {
+			if call.Name != "read" || disturbed {
+				return 0, nil, false
+			}
+			disturbed = true
+			return 0, syscall.EAGAIN, true
+		})
+		r := c.begin(t, nil, dst.Writer, src.Reader)
+		dst.AwaitReceived(4000)
+		src.End()
+		r.Wait()
+		checkWhole(t, dst, r.n, r.err, src.Content)
+		if !disturbed || c.count("read") < 2 {
+			t.Errorf("fin=%v: no read was disturbed: %v", fin, c.calls)
 		}
 	}
 }

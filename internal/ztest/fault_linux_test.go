@@ -144,6 +144,30 @@ func TestFeedUrgent(t *testing.T) {
 	}
 }
 
+// A reader that a signal has sent to sleep at the mark is woken.
+func TestFeedUrgentRouses(t *testing.T) {
+	t.Parallel()
+	s := NewSource(t, TCP4, nil, Manual())
+	if err := s.FeedUrgent([]byte("X")); err != nil {
+		t.Fatal(err)
+	}
+	s.Feed([]byte("behind the mark"))
+	Eventually(t, Patience, "arrival", func() bool {
+		n, err := Arrived(s.Reader)
+		return err != nil || n >= 16
+	})
+	raw, err := s.Reader.SyscallConn()
+	if err != nil {
+		t.Fatal(err)
+	}
+	Within(t, Patience, "a wait although there is something to be read", func() {
+		asked := 0
+		if err := raw.Read(func(uintptr) bool { asked++; return asked > 1 }); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestCloseEndsEveryPeer(t *testing.T) {
 	CheckLeaks(t)
 	for _, k := range SourceKinds {

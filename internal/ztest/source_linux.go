@@ -42,6 +42,7 @@ type Source struct {
 	done    chan struct{} // closed: the peer has stopped
 	endOnce sync.Once
 	once    sync.Once
+	roused  sync.Once
 	err     error // of the peer, before done is closed
 }
 

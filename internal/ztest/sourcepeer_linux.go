@@ -97,11 +97,37 @@ func (s *Source) Feed(b []byte) {
 }
 
 // FeedUrgent has the peer of a TCP source send b as urgent data: the mark is at
-// its last byte (hazard H01).
+// its last byte (hazard H01). From then on Reader is roused.
 func (s *Source) FeedUrgent(b []byte) error {
+	s.roused.Do(func() { go s.rouse() })
 	return control(s.far, func(fd uintptr) error {
 		return os.NewSyscallError("sendto", syscall.Sendto(int(fd), b, syscall.MSG_OOB, nil))
 	})
+}
+
+// rouse wakes whoever waits for Reader although there is something to be read. At
+// the mark a read says EAGAIN, whatever has come behind it, to a thread with a signal
+// pending (tcp_recvmsg), and the runtime preempts by signals: then package net waits
+// for an edge that may never come.
+func (s *Source) rouse() {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		select {
+		case <-s.quit:
+			return
+		case <-tick.C:
+		}
+		readable, _, err := Poll(s.Reader)
+		if err == nil && readable {
+			err = control(s.Reader, func(fd uintptr) error { // is an edge (tcp_set_rcvlowat)
+				return syscall.SetsockoptInt(int(fd), syscall.SOL_SOCKET, syscall.SO_RCVLOWAT, 1)
+			})
+		}
+		if err != nil {
+			return // closed
+		}
+	}
 }
 
 // End lets the peer end the stream after the content (after what was fed, for
