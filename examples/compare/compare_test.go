@@ -242,7 +242,7 @@ func TestJSON(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{`"cpu_verdict":"better"`, `"cpu_s_per_gb":{"min":`, `"reason":"not-descriptor"`, `"failed":"what arrived`} {
+	for _, want := range []string{`"cpu_verdict":"better"`, `"cpu_s_per_gb":{"n":6,"min":`, `"reason":"not-descriptor"`, `"failed":"what arrived`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %s", want, text)
 		}
