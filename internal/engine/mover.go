@@ -64,7 +64,7 @@ type Mover struct {
 	drainFn, pumpFn, waitFn, readFn, directFn, lookFn func(uintptr) bool
 	lockedFn                                          func(uintptr) bool
 	controlFn                                         func(uintptr)
-	sendfileFn, copyRangeFn, spliceFn                 func(in, out int) (int, error)
+	sendfileFn, copyRangeFn, spliceFn, teeFn          func(in, out int) (int, error)
 }
 
 var movers = sync.Pool{New: func() any {
@@ -73,7 +73,7 @@ var movers = sync.Pool{New: func() any {
 	m.directFn, m.lookFn = m.directReady, func(uintptr) bool { return true }
 	m.lockedFn = func(fd uintptr) bool { m.attempt(int(fd)); return true }
 	m.controlFn = func(fd uintptr) { m.attempt(int(fd)) }
-	m.sendfileFn, m.copyRangeFn, m.spliceFn = m.sendfile, m.copyRange, m.splice
+	m.sendfileFn, m.copyRangeFn, m.spliceFn, m.teeFn = m.sendfile, m.copyRange, m.splice, m.tee
 	return m
 }}
 

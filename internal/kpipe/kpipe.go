@@ -51,6 +51,9 @@ type Pipe struct {
 	class int
 }
 
+// Class returns the class that the pipe was made for, see [Sizes].
+func (pipe *Pipe) Class() int { return pipe.class }
+
 // A Pool is a set of empty pipes. The zero value is ready, and safe for
 // concurrent use.
 type Pool struct {
