@@ -200,17 +200,18 @@ func (t *transfer) inMemory(d *delivery, i int) ([]byte, error) {
 	if d.p != nil {
 		return d.p, nil
 	}
-	if i >= d.kernel {
-		return d.p, t.unpipe(d, t.m)
+	from := t.m
+	if i < d.kernel {
+		if t.copied == nil {
+			t.copied = engine.NewMover(t.m.Calls, t.m.Pool)
+		}
+		if handled, err := t.m.Tee(t.copied, d.n); handled {
+			from = t.copied
+		} else {
+			t.refused(err)
+		}
 	}
-	if t.copied == nil {
-		t.copied = engine.NewMover(t.m.Calls, t.m.Pool)
-	}
-	if handled, err := t.m.Tee(t.copied, d.n); !handled {
-		t.refused(err)
-		return d.p, t.unpipe(d, t.m)
-	}
-	err := t.unpipe(d, t.copied)
+	err := t.unpipe(d, from)
 	return d.p, err
 }
 

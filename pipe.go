@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"os"
+	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -30,7 +32,8 @@ import (
 // On systems other than Linux a Pipe can be read, written and copied to and from;
 // Buffered and Size are 0 there, and Tee and SetSize return errors.ErrUnsupported.
 type Pipe struct {
-	r, w *os.File
+	r, w   *os.File
+	closed atomic.Bool
 }
 
 var (
@@ -48,7 +51,7 @@ func NewPipe(size int) (*Pipe, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &Pipe{r, w}
+	p := &Pipe{r: r, w: w}
 	if size != 0 {
 		if _, err := p.SetSize(size); err != nil && !errors.Is(err, errors.ErrUnsupported) {
 			p.Close()
@@ -63,12 +66,16 @@ func NewPipe(size int) (*Pipe, error) {
 func (p *Pipe) Read(b []byte) (n int, err error) { return p.r.Read(b) }
 
 // Write writes to the Pipe, and waits until all of b is in it.
-func (p *Pipe) Write(b []byte) (n int, err error) { return p.w.Write(b) }
+func (p *Pipe) Write(b []byte) (n int, err error) {
+	n, err = p.w.Write(b)
+	return n, p.whyClosed(err)
+}
 
 // ReadFrom fills the Pipe from r until r ends, as [Copy] does. It does not close the
 // Pipe for writing.
 func (p *Pipe) ReadFrom(r io.Reader) (n int64, err error) {
-	return Default().copy(context.Background(), p.w, r, nil)
+	n, err = Default().copy(context.Background(), p.w, r, nil)
+	return n, p.whyClosed(err)
 }
 
 // WriteTo empties the Pipe into w, as [Copy] does, until it is closed for writing.
@@ -93,7 +100,7 @@ func (p *Pipe) Tee(dst *Pipe, n int64) (int64, error) {
 	}
 	m, err := engine.TeeFiles(dst.w, p.r, int(min(n, math.MaxInt32)))
 	counters.bytes[Tee].Add(int64(m))
-	return int64(m), err
+	return int64(m), dst.whyClosed(err)
 }
 
 // Buffered returns how many bytes are in the Pipe, 0 if it is closed.
@@ -132,8 +139,18 @@ func (p *Pipe) SetWriteDeadline(t time.Time) error { return p.w.SetWriteDeadline
 // sees the end.
 func (p *Pipe) CloseWrite() error { return p.w.Close() }
 
+// whyClosed returns os.ErrClosed in the place of the EPIPE that a writer may see, since
+// Close closes one end after the other.
+func (p *Pipe) whyClosed(err error) error {
+	if err != nil && p.closed.Load() && errors.Is(err, syscall.EPIPE) {
+		return &os.PathError{Op: "write", Path: p.w.Name(), Err: os.ErrClosed}
+	}
+	return err
+}
+
 // Close closes the Pipe and drops what is in it.
 func (p *Pipe) Close() error {
+	p.closed.Store(true)
 	err := p.r.Close()
 	if werr := p.w.Close(); werr != nil && !errors.Is(werr, os.ErrClosed) {
 		return werr // it is no error that CloseWrite was there first

@@ -6,6 +6,10 @@
 // Each destination, a [Sink], has a [Policy] for when it does not keep up: all wait
 // for it, it is detached, or it is served from the stream's recording until it has
 // caught up. Memory does not grow with the lag.
+//
+// A Broadcast writes to its sinks and does not read from them: a peer that goes away
+// while the stream pauses is noticed by whoever reads from its connection, who
+// then calls [Sink.Close].
 package broadcast
 
 import (
@@ -28,7 +32,8 @@ const (
 	// Block has the stream wait for the sink, and with it every other sink, once
 	// it lags by MaxLag.
 	Block Policy = iota
-	// Detach ends the sink with a *[LagError] once it lags by more than MaxLag.
+	// Detach ends the sink with a *[LagError] once it lags by more than MaxLag. If it
+	// is being written to then, its write deadline is set to the past and left there.
 	Detach
 	// Demote serves a sink that lags by more than MaxLag from the recording, at the
 	// sink's own position, and from the stream again when it has caught up.
@@ -66,15 +71,20 @@ type Options struct {
 	// Recording, if not nil, is a file to which the stream is also written, from
 	// the file's position on. It must be a regular file, open for reading and writing
 	// without O_APPEND, and nobody else may write to it. An error of writing, a full
-	// disk for instance, ends the recording, not the stream.
+	// disk for instance, ends the recording, not the stream: sinks that are served from
+	// it get what it holds and end with [ErrNoRecording], those with the policy Demote that
+	// fall behind later end as with Detach. The file is not synced.
 	Recording *os.File
 	// Pages says whether a source that is a file or a pipe may be sent by
 	// reference. With anything but [zerocopy.Share] its bytes are read once, and
 	// what was read is duplicated: all sinks get the same bytes.
 	Pages zerocopy.Pages
-	// Report, if not nil, is called once for each sink, when it has ended, on a
-	// goroutine of its own.
-	Report func(SinkStats)
+	// Report, if not nil, is called for each sink when it has joined, whenever it
+	// falls back to the recording or is live again, and when it has ended; for the
+	// recording, too, when that has ended. It is called in the order in which things
+	// happened, one call at a time, and has returned from the last when Run returns. It
+	// holds nobody up but the next report.
+	Report func(*Sink, SinkStats)
 }
 
 // SinkOptions are the settings of a [Sink]. nil and the zero value are the defaults.
@@ -90,6 +100,9 @@ type SinkOptions struct {
 	// FromStart has the sink begin at the start of the recording, and not with
 	// what comes next. Its Policy applies from when it has caught up.
 	FromStart bool
+	// Prefix is written to the sink before the first byte of the stream: a response
+	// header, or what a container format has to begin with. It is in no count.
+	Prefix []byte
 }
 
 // Errors of [Broadcast.Add].
@@ -129,7 +142,7 @@ type Broadcast struct {
 	src     io.Reader
 	end     engine.End // of src, if that is spliced
 	why     zerocopy.Reason
-	report  func(SinkStats)
+	report  func(*Sink, SinkStats)
 	calls   *sys.Calls // nil is the kernel; tests replace it
 	pool    *kpipe.Pool
 	class   int      // of all pipes
@@ -143,10 +156,14 @@ type Broadcast struct {
 	change  sync.Cond // what Run waits for: room in a sink, the end of one
 	waiting bool      // Run does
 	ran     bool
-	pos     int64 // how much the source has given
-	ended   bool  // it gives no more
-	err     error // why, if not because it is at its end
-	stopped error // the context's cause
+	pos     int64         // how much the source has given
+	ended   bool          // it gives no more
+	err     error         // why, if not because it is at its end
+	stopped error         // the context's cause
+	finish  bool          // End was called
+	over    chan struct{} // closed when the source has ended
+	events  []event
+	telling bool  // a goroutine is calling report
 	rec     *Sink // the recording
 	sinks   []*Sink
 }
@@ -160,7 +177,7 @@ func New(src io.Reader, o *Options) (*Broadcast, error) {
 	if o == nil {
 		o = &Options{}
 	}
-	b := &Broadcast{src: src, report: o.Report, pool: &kpipe.Shared}
+	b := &Broadcast{src: src, report: o.Report, pool: &kpipe.Shared, over: make(chan struct{})}
 	b.change.L = &b.mu
 	b.copier.Pages = o.Pages
 	b.class = b.pool.ClassFor(roomFor)
@@ -255,6 +272,7 @@ func (b *Broadcast) join(s *Sink, o *SinkOptions) error {
 	}
 	s.pos.Store(s.from)
 	b.sinks = append(b.sinks, s)
+	b.tell(s)
 	return nil
 }
 
@@ -266,11 +284,26 @@ func (b *Broadcast) noRecording() error {
 	return fmt.Errorf("%w: it ended at byte %d: %w", ErrNoRecording, b.rec.pos.Load(), b.rec.err)
 }
 
+// Ended is closed when the source has ended, or failed. The sinks may still be on their
+// way to its end.
+func (b *Broadcast) Ended() <-chan struct{} { return b.over }
+
+// End ends the stream as if the source had come to its end: the sinks get what it has
+// given so far, and Run returns. The source's read deadline is set to the past and
+// left there; of a source without deadlines one Read is still waited for.
+func (b *Broadcast) End() {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.finish = true
+	b.expireSource()
+	b.change.Broadcast()
+}
+
 // Stats returns the counts of this moment.
 func (b *Broadcast) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	st := Stats{Position: b.pos, Mechanism: zerocopy.Splice, Sinks: make([]SinkStats, len(b.sinks))}
+	st := Stats{Position: b.pos, Ended: b.ended, Mechanism: zerocopy.Splice, Sinks: make([]SinkStats, len(b.sinks))}
 	if st.Reason = b.why; b.why != zerocopy.ReasonNone {
 		st.Mechanism, st.Type = zerocopy.Buffered, fmt.Sprintf("%T", b.src)
 	}

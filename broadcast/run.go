@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"os"
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -42,7 +43,9 @@ type filling struct {
 // returns nil then. If the source fails, the sinks get what came before, and its
 // error is Run's and theirs. When ctx is done, the read deadline of the source and the
 // write deadlines of the sinks are set to the past, and the error is
-// context.Cause(ctx). An error of the recording is returned if there is no other.
+// context.Cause(ctx); a source or sink without deadlines has to return from its Read or
+// Write first. The deadlines are left where they are. If there is no other error, that of
+// the recording is returned; Stats().Recording.Err tells whose it is.
 //
 // While there is no sink the stream flows on, into the recording if there is one.
 func (b *Broadcast) Run(ctx context.Context) error {
@@ -101,9 +104,13 @@ func (b *Broadcast) rounds() (err error) {
 func (b *Broadcast) drained(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	if b.finish && b.stopped == nil && (err == errEnd || errors.Is(err, os.ErrDeadlineExceeded)) {
+		err = nil
+	}
 	b.ended, b.err = true, err
+	close(b.over)
 	b.wakeAll()
-	for len(b.sinks) > 0 || b.rec != nil && !b.rec.over {
+	for len(b.sinks) > 0 || b.rec != nil && !b.rec.over || b.telling {
 		b.wait()
 	}
 	if b.null != nil {
@@ -124,9 +131,7 @@ func (b *Broadcast) cancel(cause error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.stopped = cause
-	if src, ok := b.src.(interface{ SetReadDeadline(time.Time) error }); ok {
-		src.SetReadDeadline(aLongTimeAgo)
-	}
+	b.expireSource()
 	for _, s := range b.sinks {
 		s.halt(cause)
 	}
@@ -134,6 +139,13 @@ func (b *Broadcast) cancel(cause error) {
 		b.rec.halt(cause)
 	}
 	b.change.Broadcast()
+}
+
+// expireSource ends a wait for the source.
+func (b *Broadcast) expireSource() {
+	if src, ok := b.src.(interface{ SetReadDeadline(time.Time) error }); ok && !b.ended {
+		src.SetReadDeadline(aLongTimeAgo)
+	}
 }
 
 // aLongTimeAgo is a deadline in the past, as net/http has it.
@@ -168,8 +180,11 @@ func (b *Broadcast) await() error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for {
-		if b.stopped != nil {
+		switch {
+		case b.stopped != nil:
 			return b.stopped
+		case b.finish:
+			return errEnd
 		}
 		room := b.rec == nil || b.rec.hasRoom()
 		for _, s := range b.sinks {

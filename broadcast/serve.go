@@ -33,19 +33,13 @@ func (s *Sink) run() {
 	if s == b.rec {
 		b.wakeAll()
 	}
-	st := s.stats()
-	b.changed()
-	b.mu.Unlock()
-	if b.report != nil {
-		b.report(st)
-	}
-	b.mu.Lock()
-	defer b.mu.Unlock()
 	if i := slices.Index(b.sinks, s); i >= 0 {
 		b.sinks = slices.Delete(b.sinks, i, i+1)
 	}
 	close(s.done)
+	b.tell(s)
 	b.changed()
+	b.mu.Unlock()
 }
 
 // loop moves bytes to s as they come. It returns errEnd when s has got them all.
@@ -72,13 +66,21 @@ func (s *Sink) next() (seg segment, recorded int64, err error) {
 	defer b.mu.Unlock()
 	for {
 		pos := s.pos.Load()
+		if s.behind && pos >= s.until {
+			s.behind = false
+			b.tell(s)
+		}
 		switch {
 		case s.busy: // Run is at it
 		case s.stop != nil:
 			return seg, 0, s.stop
+		case len(s.prefix) > 0:
+			s.busy = true
+			return seg, 0, nil
 		case pos < s.until:
 			if s.until == demoted && !b.rec.over && b.pos-pos <= s.maxLag/2 {
 				s.until = b.pos // what comes from now on goes into the backlog
+				s.behind = true
 			}
 			has := b.rec.pos.Load()
 			if recorded = min(has, s.until) - pos; recorded > 0 {
@@ -123,10 +125,25 @@ func (s *Sink) fromRecording(n int64) error {
 	return err
 }
 
+// begin writes the prefix.
+func (s *Sink) begin() error {
+	n, err := s.w.Write(s.prefix)
+	if err == nil && n != len(s.prefix) {
+		err = io.ErrShortWrite
+	}
+	s.b.mu.Lock()
+	defer s.b.mu.Unlock()
+	s.prefix, s.busy = nil, false
+	return err
+}
+
 // fromStream moves a segment to s.
 func (s *Sink) fromStream(seg segment) error {
 	b := s.b
 	left, err := seg, error(nil)
+	if len(s.prefix) > 0 {
+		return s.begin()
+	}
 	if s.spliced() {
 		left, err = s.pump(seg)
 	}

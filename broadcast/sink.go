@@ -38,7 +38,9 @@ type Sink struct {
 	wake      sync.Cond // its goroutine waits for it
 	busy      bool      // bytes are being moved to it
 	ready     bool      // by Run, in this round
+	prefix    []byte    // still to be written
 	until     int64
+	behind    bool // it is to be told when it has come to until
 	backlog   []segment
 	spare     *kpipe.Pipe
 	pipes     int // all that it has
@@ -67,6 +69,7 @@ func (b *Broadcast) newSink(w io.Writer, o *SinkOptions) (*Sink, error) {
 	}
 	s.maxLag = max(s.maxLag, size)
 	s.most = int(s.maxLag/size) + 2 // one on its way out, one that is not full
+	s.prefix = o.Prefix
 	s.m = engine.NewMover(b.calls, b.pool)
 	s.m.Dst, s.why = inspectSink(w)
 	if sys.Supported {
@@ -115,7 +118,7 @@ func (s *Sink) live() bool { return s.until != demoted && s.stop == nil && !s.ov
 // idle reports whether s is live, has got all and takes bytes without making
 // its caller wait.
 func (s *Sink) idle() bool {
-	return !s.busy && len(s.backlog) == 0 && s.pos.Load() >= s.until && s.spare != nil &&
+	return !s.busy && len(s.backlog) == 0 && len(s.prefix) == 0 && s.pos.Load() >= s.until && s.spare != nil &&
 		s.why == zerocopy.ReasonNone && (s.m.Dst.Kind.Socket() || s.m.Dst.Kind == engine.Pipe) && !switchedOff()
 }
 
@@ -186,8 +189,9 @@ func (s *Sink) demote() {
 		s.pipes--
 	}
 	s.backlog = s.backlog[:0]
-	s.until = demoted
+	s.until, s.behind = demoted, false
 	s.demotions++
+	s.b.tell(s)
 }
 
 // lags ends s because it lags too far behind.
