@@ -119,7 +119,7 @@ func (p *Pipe) SetSize(n int) (int, error) {
 	if n <= 0 {
 		return 0, fmt.Errorf("zerocopy: a pipe of %d bytes: the size has to be positive", n)
 	}
-	return engine.SetPipeSize(p.w, n)
+	return engine.SetPipeSize(p.r, p.w, n)
 }
 
 // SetDeadline is SetReadDeadline and SetWriteDeadline.

@@ -32,11 +32,14 @@ func PipeSize(r, w *os.File) (n int, err error) {
 }
 
 // SetPipeSize changes the capacity of the pipe and returns what it is now.
-func SetPipeSize(w *os.File, size int) (n int, err error) {
-	err = control(w, func(fd int) (err error) {
+func SetPipeSize(r, w *os.File, size int) (n int, err error) {
+	set := func(fd int) (err error) {
 		n, err = (*sys.Calls)(nil).SetPipeSize(fd, size)
 		return err
-	})
+	}
+	if err = control(w, set); errors.Is(err, os.ErrClosed) {
+		err = control(r, set)
+	}
 	return n, err
 }
 
