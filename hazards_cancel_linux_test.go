@@ -24,22 +24,28 @@ func TestH22SourceEndsDuringPump(t *testing.T) {
 		for _, what := range []string{closing, expired} {
 			t.Run(w.String()+"/"+what, func(t *testing.T) {
 				t.Parallel()
-				r := w.forDestination(t, nil)
-				if !act(t, what, r.src.Reader) {
-					return
-				}
-				r.dst.Resume()
-				r.Wait()
-				checkError(t, r.err, what, "read")
-				if r.n >= waitSize || len(unwritten(t, r.n, r.err)) > 0 {
-					t.Errorf("copied %d of %d, %v", r.n, waitSize, r.err)
-				}
-				ztest.Equal(t, "received", r.dst.Finish(), r.src.Content[:r.n])
-				if what != closing {
-					checkRest(t, r.src, r.n, r.err)
-				}
+				w.forDestination(t, nil).endSource(t, what)
 			})
 		}
+	}
+}
+
+// endSource ends the source of a copy that waits for its destination, lets that go on,
+// and demands what TestH22SourceEndsDuringPump says.
+func (r *waiting) endSource(t testing.TB, what string) {
+	t.Helper()
+	if !act(t, what, r.src.Reader) {
+		return
+	}
+	r.dst.Resume()
+	r.Wait()
+	checkError(t, r.err, what, "read")
+	if r.n >= waitSize || len(unwritten(t, r.n, r.err)) > 0 {
+		t.Errorf("copied %d of %d, %v", r.n, waitSize, r.err)
+	}
+	ztest.Equal(t, "received", r.dst.Finish(), r.src.Content[:r.n])
+	if what != closing {
+		checkRest(t, r.src, r.n, r.err)
 	}
 }
 

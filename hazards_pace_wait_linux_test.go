@@ -3,7 +3,6 @@ package zerocopy_test
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -96,18 +95,7 @@ func TestH22ChangeBeforeTheSourceEnds(t *testing.T) {
 			t.Run(w.String()+"/"+what, func(t *testing.T) {
 				t.Parallel()
 				someTurns(t, func(t *testing.T, f forcing) {
-					r := w.changeForDestination(t, nil, f)
-					act(t, what, r.src.Reader)
-					r.dst.Resume()
-					r.Wait()
-					checkError(t, r.err, what, "read")
-					if r.n >= waitSize || len(unwritten(t, r.n, r.err)) > 0 {
-						t.Errorf("copied %d of %d, %v", r.n, waitSize, r.err)
-					}
-					ztest.Equal(t, "received", r.dst.Finish(), r.src.Content[:r.n])
-					if what != closing {
-						checkRest(t, r.src, r.n, r.err)
-					}
+					w.changeForDestination(t, nil, f).endSource(t, what)
 				})
 			})
 		}
@@ -229,49 +217,11 @@ func TestH17ChangeAndNeverReady(t *testing.T) {
 // of the other's records.
 func TestH32ChangeBesideAWriter(t *testing.T) {
 	t.Parallel()
-	const record, records, size = 500_000, 3, 600_000 // more than fits
-	content := bytes.Repeat([]byte{'.'}, size)
 	for _, w := range changeWaits {
 		t.Run(w.String(), func(t *testing.T) {
 			t.Parallel()
 			someTurns(t, func(t *testing.T, f forcing) {
-				src, dst := ztest.NewSource(t, w.src, content, ztest.Pieces(9_999)), ztest.NewDest(t, w.dst, ztest.Buffers(small))
-				b := bytes.Repeat([]byte{'R'}, record)
-				write := func(i int) {
-					binary.BigEndian.PutUint32(b[1:], uint32(i)|0x80000000) // never a '.'
-					if n, err := dst.Writer.Write(b); n != record || err != nil {
-						t.Errorf("Write: %d, %v", n, err)
-					}
-				}
-				dst.Stall()
-				handover := ztest.Go(t, "Write", func() { write(0) })
-				handover.AwaitParked() // half of it is out
-				r := track(t, nil).forced(f).begin(t, nil, dst.Writer, src.Reader)
-				dst.Resume()
-				handover.Wait()
-				dst.AwaitReceived(record + 1)
-				for i := 1; i < records; i++ {
-					write(i)
-				}
-				r.Wait()
-				if r.n != size || r.err != nil {
-					t.Errorf("%d, %v", r.n, r.err)
-				}
-				got, dots, i := dst.Finish(), 0, 0
-				for len(got) > 0 {
-					if got[0] == '.' {
-						dots++
-						got = got[1:]
-						continue
-					}
-					if len(got) < record || binary.BigEndian.Uint32(got[1:])&^0x80000000 != uint32(i) || bytes.Count(got[5:record], []byte{'R'}) != record-5 {
-						t.Fatalf("record %d is torn", i)
-					}
-					got, i = got[record:], i+1
-				}
-				if dots != size || i != records {
-					t.Errorf("%d bytes of the copy and %d records", dots, i)
-				}
+				besideAWriter(t, track(t, nil).forced(f), route{src: w.src, dst: w.dst}, 600_000, 3)
 			})
 		})
 	}

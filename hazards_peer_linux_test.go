@@ -196,57 +196,58 @@ func TestH31TheSideThatFailed(t *testing.T) {
 // lands inside one of the other's writes.
 func TestH32ConcurrentWriter(t *testing.T) {
 	t.Parallel()
-	const (
-		record  = 500_000 // of the other goroutine: 'R', its number, filler; more than fits
-		records = 12
-		size    = 3_000_000
-	)
-	content := bytes.Repeat([]byte{'.'}, size)
 	for _, r := range routes {
 		if r.dst == ztest.File {
 			continue // two positions
 		}
 		t.Run(r.name, func(t *testing.T) {
 			t.Parallel()
-			src, dst := ztest.NewSource(t, r.src, content, ztest.Pieces(9_999)), ztest.NewDest(t, r.dst, ztest.Buffers(small))
-			c := r.set(track(t, nil))
-			b := bytes.Repeat([]byte{'R'}, record)
-			write := func(i int) {
-				binary.BigEndian.PutUint32(b[1:], uint32(i)|0x80000000) // never a '.'
-				if n, err := dst.Writer.Write(b); n != record || err != nil {
-					t.Errorf("Write: %d, %v", n, err)
-				}
-			}
-			dst.Stall()
-			handover := ztest.Go(t, "Write", func() { write(0) })
-			handover.AwaitParked() // half of it is out
-			copying := c.begin(t, nil, dst.Writer, r.reader(src))
-			dst.Resume()
-			handover.Wait()
-			dst.AwaitReceived(record + 1) // the copy has begun
-			for i := 1; i < records; i++ {
-				write(i)
-			}
-			copying.Wait()
-			if copying.n != size || copying.err != nil {
-				t.Errorf("%d, %v", copying.n, copying.err)
-			}
-			got, i := dst.Finish(), 0
-			dots := 0
-			for len(got) > 0 {
-				if got[0] == '.' {
-					dots++
-					got = got[1:]
-					continue
-				}
-				if len(got) < record || got[0] != 'R' || binary.BigEndian.Uint32(got[1:])&^0x80000000 != uint32(i) || bytes.Count(got[5:record], []byte{'R'}) != record-5 {
-					t.Fatalf("record %d is torn", i)
-				}
-				got, i = got[record:], i+1
-			}
-			if dots != size || i != records {
-				t.Errorf("%d bytes of the copy and %d records", dots, i)
-			}
+			besideAWriter(t, r.set(track(t, nil)), r, 3_000_000, 12)
 		})
+	}
+}
+
+// besideAWriter copies size dots over r while another goroutine writes records, and
+// demands that all of both arrives and that no record is torn.
+func besideAWriter(t *testing.T, c *tracked, r route, size, records int) {
+	t.Helper()
+	const record = 500_000 // 'R', its number, filler; more than fits
+	src := ztest.NewSource(t, r.src, bytes.Repeat([]byte{'.'}, size), ztest.Pieces(9_999))
+	dst := ztest.NewDest(t, r.dst, ztest.Buffers(small))
+	b := bytes.Repeat([]byte{'R'}, record)
+	write := func(i int) {
+		binary.BigEndian.PutUint32(b[1:], uint32(i)|0x80000000) // never a '.'
+		if n, err := dst.Writer.Write(b); n != record || err != nil {
+			t.Errorf("Write: %d, %v", n, err)
+		}
+	}
+	dst.Stall()
+	handover := ztest.Go(t, "Write", func() { write(0) })
+	handover.AwaitParked() // half of it is out
+	copying := c.begin(t, nil, dst.Writer, r.reader(src))
+	dst.Resume()
+	handover.Wait()
+	dst.AwaitReceived(record + 1) // the copy has begun
+	for i := 1; i < records; i++ {
+		write(i)
+	}
+	copying.Wait()
+	if copying.n != int64(size) || copying.err != nil {
+		t.Errorf("%d, %v", copying.n, copying.err)
+	}
+	got, dots, i := dst.Finish(), 0, 0
+	for len(got) > 0 {
+		if got[0] == '.' {
+			dots++
+			got = got[1:]
+			continue
+		}
+		if len(got) < record || got[0] != 'R' || binary.BigEndian.Uint32(got[1:])&^0x80000000 != uint32(i) || bytes.Count(got[5:record], []byte{'R'}) != record-5 {
+			t.Fatalf("record %d is torn", i)
+		}
+		got, i = got[record:], i+1
+	}
+	if dots != size || i != records {
+		t.Errorf("%d bytes of the copy and %d records", dots, i)
 	}
 }

@@ -3,6 +3,8 @@ package main
 import (
 	"fmt"
 	"strings"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // A bound is a figure to reach: a ratio to another contender of the same case
@@ -53,7 +55,7 @@ type verdict struct {
 	// Best is the one of Against that was compared with.
 	Best string `json:"best,omitempty"`
 	// Measured is the ratio, the difference or the figure, a round each.
-	Measured spread `json:"measured"`
+	Measured stat.Spread `json:"measured"`
 	// Holds is decided by the median, unless the bound says otherwise.
 	Holds bool `json:"holds"`
 	// Missing says why nothing could be compared.
@@ -71,7 +73,7 @@ func (b bound) judge(c *caseResult) verdict {
 	}
 	xs := values(m, own.Samples)
 	if len(b.Against) == 0 {
-		v.Measured = spreadOf(measured(xs))
+		v.Measured = stat.SpreadOf(measured(xs))
 		v.Holds = b.holds(v.Measured)
 		return v
 	}
@@ -83,7 +85,7 @@ func (b bound) judge(c *caseResult) verdict {
 			continue
 		}
 		ys := values(m, r.Samples)
-		median := spreadOf(measured(ys)).Median
+		median := stat.SpreadOf(measured(ys)).Median
 		if other == nil || (b.AtLeast && median > best) || (!b.AtLeast && median < best) {
 			other, best, v.Best = ys, median, name
 		}
@@ -97,16 +99,16 @@ func (b bound) judge(c *caseResult) verdict {
 		for i := range min(len(xs), len(other)) {
 			more = append(more, xs[i]-b.Limit*other[i])
 		}
-		v.Measured = spreadOf(measured(more))
+		v.Measured = stat.SpreadOf(measured(more))
 		v.Holds = b.deciding(v.Measured) <= b.Plus
 		return v
 	}
-	v.Measured = spreadOf(ratios(xs, other))
+	v.Measured = stat.SpreadOf(ratios(xs, other))
 	v.Holds = v.Measured.N > 0 && b.holds(v.Measured)
 	return v
 }
 
-func (b bound) holds(s spread) bool {
+func (b bound) holds(s stat.Spread) bool {
 	if b.AtLeast {
 		return b.deciding(s) >= b.Limit
 	}
@@ -114,7 +116,7 @@ func (b bound) holds(s spread) bool {
 }
 
 // deciding returns the figure that is compared with the limit.
-func (b bound) deciding(s spread) float64 {
+func (b bound) deciding(s stat.Spread) float64 {
 	switch {
 	case b.Decided == byWorst && b.AtLeast:
 		return s.Min

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // A sample is what one contender did in one round.
@@ -209,14 +211,14 @@ func measured(xs []float64) []float64 {
 func (m metric) format(x float64) string { return strconv.FormatFloat(x, 'f', m.digits, 64) }
 
 // cell prints the median and, from two rounds on, the spread around it.
-func (m metric) cell(s spread) string {
+func (m metric) cell(s stat.Spread) string {
 	switch {
 	case s.N == 0:
 		return "–"
 	case s.N == 1 || s.Q1 == s.Q3:
 		return m.format(s.Median)
 	}
-	return fmt.Sprintf("%s ±%.0f%%", m.format(s.Median), 100*s.plusMinus())
+	return fmt.Sprintf("%s ±%.0f%%", m.format(s.Median), 100*s.PlusMinus())
 }
 
 // sizeName prints a number of bytes that is a power of two, or near.

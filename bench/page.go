@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"strconv"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 //go:embed page.html
@@ -70,7 +72,7 @@ func writePage(w io.Writer, res *result) error {
 		p := pageCase{caseResult: *c, Rows: caseRows(c)}
 		if c.Group == "" && len(c.Contenders) > 1 {
 			var names []string
-			var spreads []spread
+			var spreads []stat.Spread
 			for _, r := range c.Contenders {
 				names, spreads = append(names, r.Name), append(spreads, r.Metrics[c.Show[0]])
 			}

@@ -6,6 +6,8 @@ import (
 	"math"
 	"slices"
 	"strings"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // A scale places figures on a logarithmic axis.
@@ -181,7 +183,7 @@ func apart(at []float64, gap, lo, hi float64) []float64 {
 }
 
 // dots draws a row for each name: its median as a dot, its quartiles as a line.
-func dots(label string, names []string, spreads []spread) string {
+func dots(label string, names []string, spreads []stat.Spread) string {
 	var xs []float64
 	for _, s := range spreads {
 		if s.N > 0 {

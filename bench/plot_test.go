@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 func TestScale(t *testing.T) {
@@ -93,7 +95,7 @@ func TestSVG(t *testing.T) {
 		{byIO, []point{{0, 1, 0.9, 1.1}, {512, 2, 2, 2}}},
 		{"a<b&c", []point{{512, 3, 2, 4}}},
 	}}
-	for _, text := range []string{p.svg(), dots("a & b", []string{byIO, "<x>"}, []spread{spreadOf([]float64{1, 2}), {}})} {
+	for _, text := range []string{p.svg(), dots("a & b", []string{byIO, "<x>"}, []stat.Spread{stat.SpreadOf([]float64{1, 2}), {}})} {
 		dec := xml.NewDecoder(strings.NewReader(text))
 		for {
 			if _, err := dec.Token(); err == io.EOF {

@@ -1,5 +1,7 @@
 package main
 
+import "github.com/zerocopy-go/zerocopy/internal/stat"
+
 // A result is all that a run has measured, as it is written to JSON.
 type result struct {
 	Began       string       `json:"began"`
@@ -43,9 +45,9 @@ type contenderResult struct {
 	Skipped string `json:"skipped,omitempty"`
 	// Verified is how many bytes arrived with the hash with which they were sent,
 	// in a run of its own that was not timed.
-	Verified int64             `json:"verified,omitempty"`
-	Samples  []sample          `json:"samples"`
-	Metrics  map[string]spread `json:"metrics"`
+	Verified int64                  `json:"verified,omitempty"`
+	Samples  []sample               `json:"samples"`
+	Metrics  map[string]stat.Spread `json:"metrics"`
 	failed   bool
 }
 
@@ -73,10 +75,10 @@ func (r *contenderResult) without(m metric) string {
 
 // sum fills in the spreads of what the samples say.
 func (r *contenderResult) sum() {
-	r.Metrics = make(map[string]spread)
+	r.Metrics = make(map[string]stat.Spread)
 	for _, m := range metrics {
 		if xs := measured(values(m, r.Samples)); len(xs) > 0 {
-			r.Metrics[m.Name] = spreadOf(xs)
+			r.Metrics[m.Name] = stat.SpreadOf(xs)
 		}
 	}
 }

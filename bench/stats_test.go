@@ -8,31 +8,6 @@ import (
 
 func near(a, b float64) bool { return math.Abs(a-b) <= 1e-9*math.Max(1, math.Abs(b)) }
 
-func TestSpread(t *testing.T) {
-	t.Parallel()
-	for _, row := range []struct {
-		xs     []float64
-		want   spread
-		reason string
-	}{
-		{nil, spread{}, "nothing was measured"},
-		{[]float64{3}, spread{1, 3, 3, 3, 3, 3}, "one figure is all of them"},
-		{[]float64{4, 1, 3, 2}, spread{4, 1, 1.75, 2.5, 3.25, 4}, "between neighbours, in any order"},
-		{[]float64{1, 2, 3, 4, 1000}, spread{5, 1, 2, 3, 4, 1000}, "an outlier moves nothing but the maximum"},
-	} {
-		xs := slices.Clone(row.xs)
-		if got := spreadOf(xs); got != row.want {
-			t.Errorf("%s: spreadOf(%v) = %+v, want %+v", row.reason, row.xs, got, row.want)
-		}
-		if !slices.Equal(xs, row.xs) {
-			t.Errorf("%s: the figures were moved", row.reason)
-		}
-	}
-	if got := (spread{Q1: 1, Median: 2, Q3: 3}).plusMinus(); !near(got, 0.5) {
-		t.Errorf("plusMinus = %v, want 0.5", got)
-	}
-}
-
 func TestRatios(t *testing.T) {
 	t.Parallel()
 	nan := math.NaN()

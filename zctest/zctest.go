@@ -26,16 +26,17 @@ const share = 0.99
 // It calls t.Fatal, so it must run on the goroutine of the test.
 func RequireMechanism(t testing.TB, dst io.Writer, src io.Reader, m zerocopy.Mechanism) zerocopy.Report {
 	t.Helper()
-	d := zerocopy.Default()
-	return Require(t, &zerocopy.Copier{
-		Pages: d.Pages, Disable: d.Disable, BufferPool: d.BufferPool,
-		UnwrapReader: d.UnwrapReader, UnwrapWriter: d.UnwrapWriter,
-		RawCalls: d.RawCalls, LowWater: d.LowWater,
-	}, dst, src, m)
+	return require(t, zerocopy.Default(), nil, dst, src, m)
 }
 
 // Require is [RequireMechanism] with the settings of c. It calls c.Report, too.
 func Require(t testing.TB, c *zerocopy.Copier, dst io.Writer, src io.Reader, m zerocopy.Mechanism) zerocopy.Report {
+	t.Helper()
+	return require(t, c, c.Report, dst, src, m)
+}
+
+// require copies by the settings of c, but for its Report, and tells report, if not nil.
+func require(t testing.TB, c *zerocopy.Copier, report func(zerocopy.Report), dst io.Writer, src io.Reader, m zerocopy.Mechanism) zerocopy.Report {
 	t.Helper()
 	var got zerocopy.Report
 	watched := &zerocopy.Copier{
@@ -44,8 +45,8 @@ func Require(t testing.TB, c *zerocopy.Copier, dst io.Writer, src io.Reader, m z
 		RawCalls: c.RawCalls, LowWater: c.LowWater,
 		Report: func(r zerocopy.Report) {
 			got = r
-			if c.Report != nil {
-				c.Report(r)
+			if report != nil {
+				report(r)
 			}
 		},
 	}

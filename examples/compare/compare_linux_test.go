@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // The tests below run the whole program, and are not parallel: they look for
@@ -42,7 +44,7 @@ func TestRun(t *testing.T) {
 			Rounds, Bytes int
 			IOCopy        struct {
 				Route string
-				CPU   spread `json:"cpu_s_per_gb"`
+				CPU   stat.Spread `json:"cpu_s_per_gb"`
 			} `json:"io_copy"`
 		}
 	}

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"encoding/json"
-	"math"
 	"os"
 	"strings"
 	"testing"
@@ -21,34 +20,6 @@ func TestMain(m *testing.M) {
 	// there are many of them.
 	os.Setenv("GORACE", strings.TrimSpace(os.Getenv("GORACE")+" atexit_sleep_ms=0"))
 	os.Exit(m.Run())
-}
-
-func TestSpread(t *testing.T) {
-	t.Parallel()
-	for _, tt := range []struct {
-		why  string
-		xs   []float64
-		want spread
-	}{
-		{"nothing measured", nil, spread{}},
-		{"one value is its own spread", []float64{3}, spread{3, 3, 3, 3, 3}},
-		{"an even number has its median between two", []float64{4, 1, 3, 2}, spread{1, 1.75, 2.5, 3.25, 4}},
-		{"an odd number has it in the middle", []float64{5, 1, 4, 2, 3}, spread{1, 2, 3, 4, 5}},
-		{"an outlier moves nothing but the maximum", []float64{1, 2, 3, 4, 500}, spread{1, 2, 3, 4, 500}},
-	} {
-		before := append([]float64(nil), tt.xs...)
-		if got := spreadOf(tt.xs); got != tt.want {
-			t.Errorf("%s: spreadOf(%v) = %v, want %v", tt.why, tt.xs, got, tt.want)
-		}
-		for i := range before {
-			if before[i] != tt.xs[i] {
-				t.Errorf("%s: the measurements were reordered", tt.why)
-			}
-		}
-	}
-	if got := (spread{1, 1.75, 2.5, 3.25, 4}).plusMinus(); math.Abs(got-0.3) > 1e-9 {
-		t.Errorf("plusMinus = %v, want 0.3", got)
-	}
 }
 
 func TestJudge(t *testing.T) {

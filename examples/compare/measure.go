@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // A contender is one of the two that are compared.
@@ -100,11 +101,11 @@ type row struct {
 // A side is one contender's part of a row.
 type side struct {
 	// Route is the way most bytes took, "?" if that is not known.
-	Route string `json:"route"`
-	Seen  *tally `json:"observed,omitempty"`
-	Steps []step `json:"steps,omitempty"` // of the Report
-	CPU   spread `json:"cpu_s_per_gb"`
-	GBps  spread `json:"gb_per_s"`
+	Route string      `json:"route"`
+	Seen  *tally      `json:"observed,omitempty"`
+	Steps []step      `json:"steps,omitempty"` // of the Report
+	CPU   stat.Spread `json:"cpu_s_per_gb"`
+	GBps  stat.Spread `json:"gb_per_s"`
 
 	cpu, wall []float64 // seconds a GB, one a copy
 }
@@ -118,12 +119,12 @@ func (s *side) add(o outcome, n int64) {
 
 // sum fills in the spreads.
 func (s *side) sum() {
-	s.CPU = spreadOf(s.cpu)
+	s.CPU = stat.SpreadOf(s.cpu)
 	rates := make([]float64, len(s.wall))
 	for i, w := range s.wall {
 		rates[i] = ratio(1, w)
 	}
-	s.GBps = spreadOf(rates)
+	s.GBps = stat.SpreadOf(rates)
 }
 
 const (

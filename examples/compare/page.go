@@ -7,6 +7,8 @@ import (
 	"io"
 	"math"
 	"slices"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 //go:embed page.html
@@ -104,12 +106,12 @@ func pageOf(res *results) page {
 
 // What follows is for the template.
 
-func (r row) Reason() string    { return r.why() }
-func (r row) Words() string     { return r.marks() }
-func (r row) CPUWord() string   { return cpuWords[r.CPUVerdict] }
-func (r row) SpeedWord() string { return speedWords[r.SpeedVerdict] }
-func (r row) MiB() string       { return fmt.Sprintf("%.4g", float64(r.Bytes)/(1<<20)) }
-func (r row) CPUs() [2]spread   { return [2]spread{r.IOCopy.CPU, r.Copy.CPU} }
+func (r row) Reason() string       { return r.why() }
+func (r row) Words() string        { return r.marks() }
+func (r row) CPUWord() string      { return cpuWords[r.CPUVerdict] }
+func (r row) SpeedWord() string    { return speedWords[r.SpeedVerdict] }
+func (r row) MiB() string          { return fmt.Sprintf("%.4g", float64(r.Bytes)/(1<<20)) }
+func (r row) CPUs() [2]stat.Spread { return [2]stat.Spread{r.IOCopy.CPU, r.Copy.CPU} }
 
 func (s side) Refused() string {
 	if s.Seen == nil {
@@ -175,7 +177,7 @@ func axisOf(rows []row) float64 {
 	slices.Sort(all)
 	axis := all[0]
 	for _, v := range all {
-		if v <= 3*quantile(all, 0.5) {
+		if v <= 3*stat.Quantile(all, 0.5) {
 			axis = v
 		}
 	}

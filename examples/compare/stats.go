@@ -1,43 +1,6 @@
 package main
 
-import "slices"
-
-// A spread sums up the measurements of one contender in a row.
-type spread struct {
-	Min    float64 `json:"min"`
-	Q1     float64 `json:"q1"`
-	Median float64 `json:"median"`
-	Q3     float64 `json:"q3"`
-	Max    float64 `json:"max"`
-}
-
-// spreadOf returns the spread of xs, which it leaves as they are; the zero spread if there are none.
-func spreadOf(xs []float64) spread {
-	if len(xs) == 0 {
-		return spread{}
-	}
-	s := slices.Sorted(slices.Values(xs))
-	return spread{s[0], quantile(s, 0.25), quantile(s, 0.5), quantile(s, 0.75), s[len(s)-1]}
-}
-
-// quantile returns the q-quantile of s, sorted and not empty, interpolated
-// linearly between neighbours (type 7 of Hyndman and Fan, which most programs use).
-func quantile(s []float64, q float64) float64 {
-	at := q * float64(len(s)-1)
-	i := int(at)
-	if i+1 >= len(s) {
-		return s[len(s)-1]
-	}
-	return s[i] + (at-float64(i))*(s[i+1]-s[i])
-}
-
-// plusMinus is half the distance of the quartiles, relative to the median.
-func (s spread) plusMinus() float64 {
-	if s.Median == 0 {
-		return 0
-	}
-	return (s.Q3 - s.Q1) / 2 / s.Median
-}
+import "github.com/zerocopy-go/zerocopy/internal/stat"
 
 // A verdict says how Copy did beside io.Copy.
 type verdict int
@@ -82,7 +45,7 @@ func judge(ioCopy, ours []float64, least float64) verdict {
 			}
 		}
 	}
-	a, b := spreadOf(ioCopy).Median, spreadOf(ours).Median
+	a, b := stat.SpreadOf(ioCopy).Median, stat.SpreadOf(ours).Median
 	need := agreement * float64(len(ioCopy)*len(ours))
 	switch {
 	case less >= need && b < a*(1-least):

@@ -5,6 +5,8 @@ import (
 	"io"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/zerocopy-go/zerocopy/internal/stat"
 )
 
 // cpuWords and speedWords say how Copy did. Losses are written large.
@@ -94,7 +96,7 @@ func (s side) cells() [3]string {
 	if len(s.cpu) == 0 {
 		return [3]string{short(s.Route)}
 	}
-	return [3]string{short(s.Route), s.CPU.text(), fmt.Sprintf("%.2f", s.GBps.Median)}
+	return [3]string{short(s.Route), plusMinus(s.CPU), fmt.Sprintf("%.2f", s.GBps.Median)}
 }
 
 // times prints a ratio.
@@ -105,9 +107,9 @@ func times(ratio float64) string {
 	return fmt.Sprintf("×%.2f", ratio)
 }
 
-// text prints a spread as median and ±.
-func (s spread) text() string {
-	return fmt.Sprintf("%.3f ±%2.0f%%", s.Median, 100*s.plusMinus())
+// plusMinus prints a spread as median and ±.
+func plusMinus(s stat.Spread) string {
+	return fmt.Sprintf("%.3f ±%2.0f%%", s.Median, 100*s.PlusMinus())
 }
 
 // String describes the machine on one line, without what is not known.
