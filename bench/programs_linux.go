@@ -86,7 +86,7 @@ func (p *programs) compile(ctx context.Context, source string) (path string, err
 			return "", errors.New("no C compiler")
 		}
 	}
-	for _, name := range []string{"relay.h", source} {
+	for _, name := range []string{"limit.h", "relay.h", source} {
 		text, err := limitSources.ReadFile("limit/" + name)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(p.dir, name), text, 0o644)
