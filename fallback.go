@@ -206,7 +206,7 @@ func (t *transfer) writesItself(src io.Reader) bool {
 		return false
 	}
 	switch src.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn, *bufio.Reader, *Reader, ReaderUnwrapper:
+	case *os.File, *net.TCPConn, *net.UnixConn, *bufio.Reader, *Reader, *Pipe, *teeReader, ReaderUnwrapper:
 		return isNil(src)
 	}
 	return !t.disabled().Has(Delegated) && (len(t.c.UnwrapReader) == 0 || t.c.UnwrapReader[reflect.TypeOf(src)] == nil)
@@ -215,7 +215,7 @@ func (t *transfer) writesItself(src io.Reader) bool {
 // readsItself is the same of a destination and its ReadFrom.
 func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 	switch dst.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn, *Writer, WriterUnwrapper:
+	case *os.File, *net.TCPConn, *net.UnixConn, *Writer, *Pipe, *multiWriter, WriterUnwrapper:
 		if !isNil(dst) {
 			return nil, false
 		}

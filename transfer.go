@@ -26,6 +26,13 @@ type transfer struct {
 	to   sink
 	m    *engine.Mover // nil unless the pipeline runs
 
+	// Where there are several destinations:
+	fanned   bool
+	branches []*branch
+	single   tap           // the destination, behind TeeReaders
+	copied   *engine.Mover // a chunk on its way to memory; nil until it is used
+	route    string
+
 	written      int64
 	sourceFailed bool // the error that ends the copy comes from reading
 	steps        []step
@@ -76,6 +83,8 @@ func (t *transfer) release() {
 	t.from.reset()
 	t.to.reset()
 	clear(t.steps)
+	clear(t.branches)
+	t.fanned, t.branches, t.single, t.route = false, t.branches[:0], tap{}, ""
 	t.c, t.watch, t.written, t.sourceFailed = nil, nil, 0, false
 	t.steps, t.started, t.ways, t.noPipe = t.steps[:0], time.Time{}, ways{}, why{}
 	transfers.Put(t)
@@ -89,9 +98,19 @@ func (t *transfer) end() {
 
 // endPipeline gives back the Mover and with it whatever pipe it has.
 func (t *transfer) endPipeline() {
-	if t.m != nil {
-		t.m.Release()
-		t.m = nil
+	if t.m == nil {
+		return
+	}
+	t.m.Release()
+	t.m = nil
+	for i := range t.from.layers {
+		t.from.layers[i].tap.release()
+	}
+	t.to.tap.release()
+	t.single.release()
+	if t.copied != nil {
+		t.copied.Release()
+		t.copied = nil
 	}
 }
 

@@ -33,7 +33,9 @@ const (
 )
 
 // String returns "block", "detach" or "demote".
-func (p Policy) String() string { return [...]string{"block", "detach", "demote", "invalid"}[min(p, 3)] }
+func (p Policy) String() string {
+	return [...]string{"block", "detach", "demote", "invalid"}[min(p, 3)]
+}
 
 // MarshalText implements [encoding.TextMarshaler]. It never fails.
 func (p Policy) MarshalText() ([]byte, error) { return []byte(p.String()), nil }

@@ -40,6 +40,7 @@ type Mover struct {
 
 	// What a callback is asked for and what it leaves behind.
 	max     int
+	pump    int
 	n       int
 	err     error // the errno of the last call, nil with n == 0 is a zero
 	srcErr  error // what the source's RawConn said from within the destination's
@@ -133,23 +134,34 @@ func (m *Mover) Unpipe() error {
 		return nil
 	}
 	p := make([]byte, m.inPipe)
-	got := 0
+	n, err := m.ReadPipe(p)
+	m.mem = p[:n]
+	return err
+}
+
+// ReadPipe reads the residue in the private pipe, which is len(p) bytes, into p. It
+// is residue no more. It fails only if the kernel does.
+func (m *Mover) ReadPipe(p []byte) (got int, err error) {
 	for got < len(p) {
 		n, err := m.Calls.Read(m.pipe.R, p[got:])
 		if err != nil || n == 0 {
 			m.Discard()
-			m.mem = p[:got]
 			if err == nil {
 				err = io.ErrUnexpectedEOF
 			}
-			return err
+			return got, err
 		}
 		got += n
 	}
 	m.inPipe = 0
 	m.putPipe()
-	m.mem = p
-	return nil
+	return got, nil
+}
+
+// Hand makes the residue of m that of to, which has none, pipe and all.
+func (m *Mover) Hand(to *Mover) {
+	to.pipe, to.inPipe, to.mem = m.pipe, m.inPipe, m.mem
+	m.pipe, m.inPipe, m.mem = nil, 0, nil
 }
 
 // putPipe gives the empty private pipe back.

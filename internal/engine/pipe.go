@@ -89,12 +89,12 @@ func (m *Mover) drainReady(fd uintptr) bool {
 // Filled reports whether what is in the private pipe takes more than half of it.
 func (m *Mover) Filled() bool { return m.pipe != nil && m.inPipe > m.pipe.Size/2 }
 
-// Pump moves residue from the private pipe to the destination by one splice that
-// moves something; n is what the destination accepted. While it waits it holds
+// Pump moves at most max bytes of residue from the private pipe to the destination by
+// one splice that moves something; n is what the destination accepted. While it waits it holds
 // nothing but the pipe. With handled == false the residue is still in the pipe and
 // has to be delivered by a plain write.
-func (m *Mover) Pump() (n int, handled bool, err error) {
-	m.n, m.err = 0, nil
+func (m *Mover) Pump(max int) (n int, handled bool, err error) {
+	m.n, m.err, m.pump = 0, nil, min(max, m.inPipe)
 	err = m.Dst.Raw.Write(m.pumpFn)
 	switch {
 	case err != nil:

@@ -19,16 +19,18 @@ import (
 // was no pipe, or none large enough, or the kernel refused with err.
 func (m *Mover) Tee(to *Mover, n int) (handled bool, err error) {
 	if to.pipe, err = m.Pool.Get(m.Calls, m.pipe.Class()); err != nil {
+		m.NoPipe = true
 		return false, err
 	}
 	m.Syscalls++
 	to.inPipe, err = Tee(m.Calls, m.pipe, to.pipe, n)
-	if err == nil && to.inPipe == n {
+	switch {
+	case err == nil && to.inPipe == n:
 		return true, nil
-	}
-	if to.inPipe == 0 {
+	case to.inPipe == 0:
 		to.putPipe()
 	}
+	m.NoPipe = err == nil // a smaller one
 	to.Discard()
 	return false, err
 }
