@@ -253,6 +253,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-rounds", "0"}, 2, "above 0"},
 		{[]string{"-cases", "("}, 2, "missing closing"},
 		{[]string{"-server", "x", "-client", "y"}, 2, "two hosts"},
+		{[]string{"-congestion", "reno", "-client", "y"}, 2, "one host"},
+		{[]string{"-congestion", "none", "-cases", "helpless"}, 1, "-congestion none: "},
 		{[]string{"-client", "127.0.0.1:1", "-cases", "helpless"}, 1, "refused"},
 		{[]string{"-list"}, 0, ""},
 	} {
