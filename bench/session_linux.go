@@ -129,7 +129,10 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		}
 		s = &f.session
 	}
-	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID}
+	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID, Stopped: j.Stopped, Policy: j.Policy}
+	if j.Sinks > 0 {
+		q.Sinks = j.Sinks - j.Fewer
+	}
 	if j.contender.Mode != "" {
 		q.Mode = j.contender.Mode
 	}
@@ -210,6 +213,8 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		return s.tunnels(ctx, j, r)
 	case kindTrips, kindServe:
 		return s.trips(ctx, j, r)
+	case kindFan:
+		return s.fan(ctx, j, r, q)
 	case kindBlocking:
 		return s.blocking(ctx, j, r)
 	case kindFar:
