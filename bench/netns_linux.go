@@ -23,16 +23,18 @@ func newNetns() (*netns, error) {
 	n := &netns{work: make(chan func())}
 	made := make(chan error)
 	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
+		runtime.LockOSThread()
 		err := os.NewSyscallError("unshare", syscall.Unshare(syscall.CLONE_NEWNET))
 		n.tid = syscall.Gettid()
 		made <- err
 		if err != nil {
+			runtime.UnlockOSThread()
 			return
 		}
 		for f := range n.work {
 			f()
 		}
+		select {}
 	}()
 	return n, <-made
 }
@@ -49,7 +51,9 @@ func (n *netns) do(f func()) {
 	<-done
 }
 
-// close ends the thread, and the processes that were started on it.
+// close ends the work in the namespace. The thread stays, and the namespace with it:
+// a thread that ends takes along all processes that were ever started on it (see
+// start), those that it started before it was the namespace's among them.
 func (n *netns) close() {
 	if n != nil && n.work != nil {
 		close(n.work)
