@@ -22,8 +22,8 @@ import (
 // segment for instance, may take a slot alone: it can be full with fewer bytes in it
 // than Size says.
 //
-// One goroutine may fill a Pipe while another empties it, and any may call the other
-// methods. Whoever fills it waits while it is full, whoever empties it while
+// One goroutine may fill a Pipe while another empties it or duplicates what is in it, and
+// any may call the other methods. Whoever fills it waits while it is full, whoever empties it while
 // it is empty and has not seen CloseWrite; Close and the deadlines end every wait, with
 // errors that satisfy errors.Is for os.ErrClosed and os.ErrDeadlineExceeded.
 //

@@ -9,13 +9,16 @@
 package broadcast
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"sync"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
 // A Policy says what becomes of a sink that does not keep up with the stream.
@@ -80,19 +83,13 @@ type SinkOptions struct {
 	Name   string
 	Policy Policy
 	// MaxLag is how many bytes the sink may lag behind the stream before its Policy
-	// applies; 0 is 4 MiB. They are kept in pipes of up to 1 MiB each. A stream that
-	// comes in small pieces fills a pipe with less, and where the system grants no
-	// more pipes the Policy applies earlier.
+	// applies; 0 is 4 MiB, and the least is the size of a pipe, 256 KiB or 1 MiB. They are
+	// kept in pipes. A stream that comes in small pieces fills a pipe with less, and
+	// where the system grants no more pipes the Policy applies earlier.
 	MaxLag int64
 	// FromStart has the sink begin at the start of the recording, and not with
 	// what comes next. Its Policy applies from when it has caught up.
 	FromStart bool
-}
-
-// A Broadcast is one stream on its way to its sinks. Its methods may be called by
-// any goroutine, Run once.
-type Broadcast struct {
-	_ struct{}
 }
 
 // Errors of [Broadcast.Add].
@@ -126,80 +123,163 @@ func (e *LagError) Error() string {
 	return fmt.Sprintf("broadcast: %q was detached at byte %d: %d bytes behind the stream, where %d are allowed", e.Name, e.Position, e.Lag, e.Max)
 }
 
-// New returns a Broadcast of src. A *net.TCPConn, *net.UnixConn or *os.File is
-// spliced; what else src may be is read.
-func New(src io.Reader, o *Options) (*Broadcast, error) { panic("TODO") }
+// A Broadcast is one stream on its way to its sinks. Its methods may be called by
+// any goroutine, Run once.
+type Broadcast struct {
+	src     io.Reader
+	end     engine.End // of src, if that is spliced
+	why     zerocopy.Reason
+	report  func(SinkStats)
+	calls   *sys.Calls // nil is the kernel; tests replace it
+	pool    *kpipe.Pool
+	class   int      // of all pipes
+	null    *os.File // where bytes are dropped; nil if there is none
+	copier  zerocopy.Copier
+	file    *os.File // the recording
+	base    int64    // the file's position at which the stream begins
+	filling filling  // of the goroutine that runs Run
 
-// Run broadcasts until the source has ended and all sinks have got what it gave, and
-// returns nil then. If the source fails, the sinks get what came before, and its
-// error is Run's and theirs. When ctx is done, the read deadline of the source and the
-// write deadlines of the sinks are set to the past, and the error is
-// context.Cause(ctx). An error of the recording is returned if there is no other.
-//
-// While there is no sink the stream flows on, into the recording if there is one.
-func (b *Broadcast) Run(ctx context.Context) error { panic("TODO") }
+	mu      sync.Mutex
+	change  sync.Cond // what Run waits for: room in a sink, the end of one
+	waiting bool      // Run does
+	ran     bool
+	pos     int64 // how much the source has given
+	ended   bool  // it gives no more
+	err     error // why, if not because it is at its end
+	stopped error // the context's cause
+	rec     *Sink // the recording
+	sinks   []*Sink
+}
+
+// New returns a Broadcast of src. A *net.TCPConn or *net.UnixConn is spliced, and a
+// file or pipe with [zerocopy.Share]; what else src may be is read.
+func New(src io.Reader, o *Options) (*Broadcast, error) {
+	if src == nil {
+		return nil, errors.New("broadcast: there is no source")
+	}
+	if o == nil {
+		o = &Options{}
+	}
+	b := &Broadcast{src: src, report: o.Report, pool: &kpipe.Shared}
+	b.change.L = &b.mu
+	b.copier.Pages = o.Pages
+	b.class = b.pool.ClassFor(roomFor)
+	b.end, b.why = inspectSource(src, o.Pages)
+	if o.Recording != nil {
+		if err := b.record(o.Recording); err != nil {
+			return nil, err
+		}
+	}
+	return b, nil
+}
+
+// roomFor is how many sinks the budget for pipes shall have room for, which decides how
+// large their pipes are: 1 MiB for a privileged process, 256 KiB else.
+const roomFor = 96
+
+// record makes file the recording.
+func (b *Broadcast) record(file *os.File) error {
+	if err := recordable(file); err != nil {
+		return err
+	}
+	base, err := file.Seek(0, io.SeekCurrent)
+	if err != nil {
+		return err
+	}
+	s, err := b.newSink(file, &SinkOptions{Name: "recording", MaxLag: recordingLag})
+	if err != nil {
+		return err
+	}
+	b.file, b.base, b.rec = file, base, s
+	go s.run()
+	return nil
+}
+
+// recordingLag is how far the file may be behind before the stream waits for it: what a
+// disk of 100 MB/s takes in the time of a slow flush, 80 ms.
+const recordingLag = 8 << 20
 
 // Add has w join the stream, before or while it runs: at the live edge, with what
 // comes next, or at the start of the recording. An error concerns this sink alone:
 // EMFILE for instance, since each sink has a pipe of its own.
 //
 // w is not closed when the sink ends.
-func (b *Broadcast) Add(w io.Writer, o *SinkOptions) (*Sink, error) { panic("TODO") }
+func (b *Broadcast) Add(w io.Writer, o *SinkOptions) (*Sink, error) {
+	if w == nil {
+		return nil, errors.New("broadcast: there is no writer")
+	}
+	if o == nil {
+		o = &SinkOptions{}
+	}
+	if o.Policy > Demote || o.MaxLag < 0 {
+		return nil, fmt.Errorf("broadcast: policy %v with a MaxLag of %d", o.Policy, o.MaxLag)
+	}
+	s, err := b.newSink(w, o)
+	if err != nil {
+		return nil, err
+	}
+	if err := b.join(s, o); err != nil {
+		s.release()
+		return nil, err
+	}
+	go s.run()
+	return s, nil
+}
+
+// join makes s a sink of the stream from now on.
+func (b *Broadcast) join(s *Sink, o *SinkOptions) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.ended || b.stopped != nil {
+		return ErrEnded
+	}
+	if o.Policy == Demote || o.FromStart {
+		switch {
+		case b.rec == nil:
+			return ErrNoRecording
+		case b.rec.over:
+			return b.noRecording()
+		}
+	}
+	if same(s.w, b.src) || engine.Same(&s.m.Dst, &b.end) || b.rec != nil && b.rec.is(s) {
+		return ErrSource
+	}
+	for _, other := range b.sinks {
+		if !other.over && other.is(s) {
+			return ErrTwice
+		}
+	}
+	s.from = b.pos
+	if o.FromStart {
+		s.from, s.until = 0, demoted
+	}
+	s.pos.Store(s.from)
+	b.sinks = append(b.sinks, s)
+	return nil
+}
+
+// noRecording is the error of a sink that needs what the recording does not have.
+func (b *Broadcast) noRecording() error {
+	if b.rec.err == nil {
+		return ErrNoRecording
+	}
+	return fmt.Errorf("%w: it ended at byte %d: %w", ErrNoRecording, b.rec.pos.Load(), b.rec.err)
+}
 
 // Stats returns the counts of this moment.
-func (b *Broadcast) Stats() Stats { panic("TODO") }
-
-// Stats are the counts of a [Broadcast].
-type Stats struct {
-	// Position is how many bytes the source has given.
-	Position int64
-	// Recording is the recording, as a sink; nil if there is none.
-	Recording *SinkStats
-	// Sinks are those that have not ended, in the order in which they joined.
-	Sinks []SinkStats
+func (b *Broadcast) Stats() Stats {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	st := Stats{Position: b.pos, Mechanism: zerocopy.Splice, Sinks: make([]SinkStats, len(b.sinks))}
+	if st.Reason = b.why; b.why != zerocopy.ReasonNone {
+		st.Mechanism, st.Type = zerocopy.Buffered, fmt.Sprintf("%T", b.src)
+	}
+	for i, s := range b.sinks {
+		st.Sinks[i] = s.stats()
+	}
+	if b.rec != nil {
+		rec := b.rec.stats()
+		st.Recording = &rec
+	}
+	return st
 }
-
-// SinkStats are the counts of a [Sink].
-type SinkStats struct {
-	Name   string
-	Policy Policy
-	State  State
-	// From is the position in the stream at which the sink joined, Position that
-	// of the next byte that it gets, and Lag what is in between that and the stream's.
-	From, Position, Lag int64
-	// Live and Recorded are how many bytes it got from the stream and from the
-	// recording.
-	Live, Recorded int64
-	// Demotions is how often it has fallen back to the recording.
-	Demotions int
-	// Pipes is how many pipes it has now, one of them empty if it keeps up.
-	Pipes int
-	// Mechanism is how bytes of the stream reach it: zerocopy.Tee, or Buffered, of
-	// which Reason and Type say why.
-	Mechanism zerocopy.Mechanism
-	Reason    zerocopy.Reason
-	Type      string
-	// Err is why it has ended, nil if it got the stream to its end.
-	Err error `json:"-"`
-}
-
-// A Sink is a destination of a [Broadcast].
-type Sink struct {
-	_ struct{}
-}
-
-// Done is closed when the sink has ended: nothing is written to its Writer any more.
-func (s *Sink) Done() <-chan struct{} { panic("TODO") }
-
-// Wait waits until the sink has ended. The error is nil if it has got the stream to
-// its end, a *[LagError] if it was detached, [ErrClosed] after Close, the source's
-// if that failed, or that of writing.
-func (s *Sink) Wait() error { panic("TODO") }
-
-// Close ends the sink. If something is being written, the Writer's write deadline
-// is set to the past and left there; a Writer without deadlines ends the sink when its
-// Write returns.
-func (s *Sink) Close() error { panic("TODO") }
-
-// Stats returns the counts of this moment.
-func (s *Sink) Stats() SinkStats { panic("TODO") }

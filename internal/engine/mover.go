@@ -35,12 +35,14 @@ type Mover struct {
 	NoPipe bool
 
 	pipe   *kpipe.Pipe // borrowed while it has bytes in it
+	keep   bool        // it is the caller's: see Load
 	inPipe int
 	mem    []byte // residue in user memory
 
 	// What a callback is asked for and what it leaves behind.
 	max     int
 	pump    int
+	try     bool
 	n       int
 	err     error // the errno of the last call, nil with n == 0 is a zero
 	srcErr  error // what the source's RawConn said from within the destination's
@@ -108,7 +110,19 @@ func (m *Mover) Discard() {
 	if m.pipe != nil {
 		m.Pool.Discard(m.pipe)
 	}
-	m.pipe, m.inPipe, m.mem = nil, 0, nil
+	m.pipe, m.keep, m.inPipe, m.mem = nil, false, 0, nil
+}
+
+// Load lends m a pipe with n bytes in it, which are its residue then. It keeps the pipe,
+// empty or not, until Unload.
+func (m *Mover) Load(pipe *kpipe.Pipe, n int) { m.pipe, m.keep, m.inPipe = pipe, true, n }
+
+// Unload takes the pipe back, and returns how many bytes are in it. It is nil if what was
+// in it could neither be moved nor read.
+func (m *Mover) Unload() (pipe *kpipe.Pipe, n int) {
+	pipe, n = m.pipe, m.inPipe
+	m.pipe, m.keep, m.inPipe = nil, false, 0
+	return pipe, n
 }
 
 // InPipe returns how many bytes of residue are in the private pipe.
@@ -166,7 +180,7 @@ func (m *Mover) Hand(to *Mover) {
 
 // putPipe gives the empty private pipe back.
 func (m *Mover) putPipe() {
-	if m.pipe != nil {
+	if m.pipe != nil && !m.keep {
 		m.Pool.Put(m.pipe)
 		m.pipe = nil
 	}

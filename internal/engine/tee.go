@@ -61,6 +61,9 @@ func TeeFiles(dst, src *os.File, n int) (int, error) {
 		return 0, closed("write", dst)
 	}
 	for {
+		if m.AtEnd() { // which the kernel says only where dst has room
+			return 0, io.EOF
+		}
 		m.raced = false // or a plain read would tell, and take what it reads
 		got, handled, err := m.direct(m.teeFn, "tee", n)
 		switch {

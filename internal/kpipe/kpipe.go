@@ -317,3 +317,14 @@ func (p *Pool) Stats() Stats {
 		Created: p.created, Discarded: p.discarded, Refused: p.refused,
 	}
 }
+
+// ClassFor returns the largest class of which n pipes at a time are granted.
+func (p *Pool) ClassFor(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	class := p.allowed()
+	for class > 0 && int64(Sizes[class])*int64(n) > p.budget*int64(4-class)/4 {
+		class--
+	}
+	return class
+}
