@@ -130,12 +130,21 @@ type LagError struct {
 	Position int64
 	// Lag is how far behind it was, Max what it was allowed.
 	Lag, Max int64
+	// Err is why it could not lag as far as that, EMFILE for instance, or nil.
+	Err error
 }
 
 // Error says how far the sink got.
 func (e *LagError) Error() string {
-	return fmt.Sprintf("broadcast: %q was detached at byte %d: %d bytes behind the stream, where %d are allowed", e.Name, e.Position, e.Lag, e.Max)
+	text := fmt.Sprintf("broadcast: %q was detached at byte %d: %d bytes behind the stream, where %d are allowed", e.Name, e.Position, e.Lag, e.Max)
+	if e.Err != nil {
+		text += ", and no pipe was to be had: " + e.Err.Error()
+	}
+	return text
 }
+
+// Unwrap returns Err.
+func (e *LagError) Unwrap() error { return e.Err }
 
 // A Broadcast is one stream on its way to its sinks. Its methods may be called by
 // any goroutine, Run once.
@@ -223,7 +232,7 @@ const recordingLag = 8 << 20
 
 // Add has w join the stream, before or while it runs: at the live edge, with what
 // comes next, or at the start of the recording. An error concerns this sink alone:
-// EMFILE for instance, since each sink has a pipe of its own.
+// EMFILE for instance, where no pipe is to be had at the moment.
 //
 // w is not closed when the sink ends. A sink that has joined a Broadcast that is never
 // run has to be closed.

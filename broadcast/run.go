@@ -45,8 +45,9 @@ type filling struct {
 // error is Run's and theirs. When ctx is done, the read deadline of the source and the
 // write deadlines of the sinks are set to the past, and the error is
 // context.Cause(ctx); a source or sink without deadlines has to return from its Read or
-// Write first. The deadlines are left where they are. If there is no other error, that of
-// the recording is returned; Stats().Recording.Err tells whose it is.
+// Write first. The deadlines are left where they are. The recording still gets all that the
+// source has given. If there is no other error, that of the recording is returned;
+// Stats().Recording.Err tells whose it is.
 //
 // While there is no sink the stream flows on, into the recording if there is one.
 func (b *Broadcast) Run(ctx context.Context) error {
@@ -106,6 +107,9 @@ func (b *Broadcast) drained(err error) error {
 	if b.finish && b.stopped == nil && (err == errEnd || errors.Is(err, os.ErrDeadlineExceeded)) {
 		err = nil
 	}
+	if b.stopped != nil {
+		err = b.stopped
+	}
 	b.ended, b.err = true, err
 	close(b.over)
 	b.wakeAll()
@@ -117,12 +121,14 @@ func (b *Broadcast) drained(err error) error {
 		b.null = nil
 	}
 	switch {
+	case b.err != nil:
+		return b.err
 	case b.stopped != nil:
 		return b.stopped
-	case b.err == nil && b.rec != nil:
+	case b.rec != nil:
 		return b.rec.err
 	}
-	return b.err
+	return nil
 }
 
 // cancel ends everything because of cause.
@@ -133,9 +139,6 @@ func (b *Broadcast) cancel(cause error) {
 	b.expireSource()
 	for _, s := range b.sinks {
 		s.halt(cause)
-	}
-	if b.rec != nil {
-		b.rec.halt(cause)
 	}
 	b.change.Broadcast()
 }

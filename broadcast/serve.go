@@ -22,6 +22,8 @@ func (s *Sink) run() {
 	switch {
 	case s.stop != nil:
 		err = s.stop // what comes of the deadline that ended the wait
+	case err == errEnd && s == b.rec:
+		err = nil // the source's error is not its own
 	case err == errEnd:
 		err = b.err
 	}

@@ -57,7 +57,9 @@ type Sink struct {
 // grows to 6 MiB (tcp_rmem), so 4 MiB on top of that is some seconds of any video.
 const defaultLag = 4 << 20
 
-// newSink returns a sink that has not joined, with a pipe of its own.
+// newSink returns a sink that has not joined. One that the stream waits for has a pipe of its
+// own as long as it lives, so that it always comes to an end of its waiting; whoever else
+// lags gets pipes then, and its policy applies where there are none.
 func (b *Broadcast) newSink(w io.Writer, o *SinkOptions) (*Sink, error) {
 	s := &Sink{b: b, w: w, o: *o, done: make(chan struct{})}
 	s.wake.L = &b.mu
@@ -79,7 +81,7 @@ func (b *Broadcast) newSink(w io.Writer, o *SinkOptions) (*Sink, error) {
 			s.release()
 			return nil, fmt.Errorf("broadcast: %q cannot join, no pipe is to be had: %w", s.o.Name, err)
 		}
-		s.spare = p
+		s.giveBack(p)
 	}
 	return s, nil
 }
@@ -119,7 +121,7 @@ func (s *Sink) live() bool { return s.until != demoted && s.stop == nil && !s.ov
 // idle reports whether s is live, has got all and takes bytes without making
 // its caller wait.
 func (s *Sink) idle() bool {
-	return !s.busy && len(s.backlog) == 0 && len(s.prefix) == 0 && s.pos.Load() >= s.until && s.spare != nil &&
+	return !s.busy && len(s.backlog) == 0 && len(s.prefix) == 0 && s.pos.Load() >= s.until &&
 		s.why == zerocopy.ReasonNone && (s.m.Dst.Kind.Socket() || s.m.Dst.Kind == engine.Pipe) && !s.b.off()
 }
 
@@ -160,13 +162,13 @@ func (s *Sink) newPipe() (*kpipe.Pipe, error) {
 	return p, err
 }
 
-// giveBack takes back an empty pipe, of which s keeps one.
+// giveBack takes back an empty pipe. A sink that the stream waits for keeps one.
 func (s *Sink) giveBack(p *kpipe.Pipe) {
 	switch {
 	case !sys.Supported:
 	case p == nil: // it is lost
 		s.pipes--
-	case s.spare == nil:
+	case s.spare == nil && s.o.Policy == Block:
 		s.spare = p
 	default:
 		s.b.put(p, 0)
@@ -177,15 +179,10 @@ func (s *Sink) giveBack(p *kpipe.Pipe) {
 // demote has s served from the recording, from its position on.
 func (s *Sink) demote() {
 	for _, seg := range s.backlog {
-		if seg.pipe == nil {
-			continue
+		if seg.pipe != nil {
+			s.b.put(seg.pipe, seg.n)
+			s.pipes--
 		}
-		if s.spare == nil && s.b.discard(seg.pipe, seg.n) == nil {
-			s.spare = seg.pipe
-			continue
-		}
-		s.b.put(seg.pipe, seg.n)
-		s.pipes--
 	}
 	s.backlog = s.backlog[:0]
 	s.until, s.behind = demoted, false
@@ -202,7 +199,7 @@ func (s *Sink) missed(err error) {
 	case s.o.Policy == Block:
 		s.halt(err)
 	default:
-		s.halt(&LagError{Name: s.o.Name, Lag: s.b.pos - s.pos.Load(), Max: s.maxLag})
+		s.halt(&LagError{Name: s.o.Name, Lag: s.b.pos - s.pos.Load(), Max: s.maxLag, Err: err})
 	}
 }
 

@@ -37,7 +37,8 @@ type SinkStats struct {
 	Live, Recorded int64
 	// Demotions is how often it has fallen back to the recording.
 	Demotions int
-	// Pipes is how many pipes it has now, one of them empty if it keeps up.
+	// Pipes is how many pipes it has now; with Block one at least, else none if it
+	// keeps up.
 	Pipes int
 	// Mechanism is how bytes of the stream reach it: zerocopy.Tee, or Buffered, of
 	// which Reason and Type say why.
