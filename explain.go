@@ -232,7 +232,7 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 				t.foresee(Buffered, "", int64(b.w.Available()), becauseOf(ReasonPrefix, DestinationEnd, (*bufio.Writer)(nil)))
 			}
 		}
-	} else if _, ok := t.readsItself(dst); ok {
+	} else if t.delegates(dst) {
 		t.planPlain(dst, src)
 		return
 	}

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -223,6 +224,17 @@ func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 	rf, ok := dst.(io.ReaderFrom)
 	ok = ok && !t.disabled().Has(Delegated) && (len(t.c.UnwrapWriter) == 0 || t.c.UnwrapWriter[reflect.TypeOf(dst)] == nil)
 	return rf, ok
+}
+
+// delegates reports whether a source of which something is known is left to the ReadFrom
+// of dst. That of the two known ones does what Write does, so behind a TeeReader they are
+// written to: the TeeReader's Writer may be a descriptor.
+func (t *transfer) delegates(dst io.Writer) bool {
+	_, ok := t.readsItself(dst)
+	if _, known := dst.(*bytes.Buffer); known || dst == io.Discard {
+		return ok && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
+	}
+	return ok
 }
 
 // isNil reports whether v is a nil pointer: its own methods say what io.Copy says.

@@ -7,14 +7,16 @@ import (
 
 // TeeReader returns a Reader that writes to w what it reads from r, as
 // [io.TeeReader] does: no buffer, the write has to complete before the read does,
-// and an error of w is returned as an error of reading.
+// and an error of w is returned as an error of reading. Package [io]'s own is
+// recognised by Copy in the same way.
 //
 // A [Copy] or an io.Copy from it duplicates the bytes in the kernel, by tee(2),
 // where r is a socket and w or the copy's destination is a descriptor. An end that is
 // none (a hash, a bytes.Buffer, a compressor) takes part: for all of those together
 // the bytes are read once into user memory, while the others keep to the kernel.
 // w has then seen what the destination is yet to accept, up to 1 MiB, as it has with
-// io.TeeReader up to a buffer.
+// io.TeeReader up to a buffer. A destination of an unknown type with a ReadFrom of its own
+// reads, as with io.Copy, and gets nothing by tee.
 //
 // Where r is a file or a pipe the bytes are read once and written, unless
 // [Copier.Pages] is [Share]: with pages sent by reference one end might get an older

@@ -192,7 +192,7 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		return t.plain(dst, src)
 	}
 	if !t.to.known() {
-		if _, ok := t.readsItself(dst); ok {
+		if t.delegates(dst) {
 			return t.plain(dst, src)
 		}
 		if t.to.standard && !isNil(t.to.leaf) { // but cannot even be asked what it is: closed
