@@ -18,6 +18,7 @@ import (
 	"io"
 	"os"
 	"sync"
+	"sync/atomic"
 
 	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -93,7 +94,7 @@ type SinkOptions struct {
 	Name   string
 	Policy Policy
 	// MaxLag is how many bytes the sink may lag behind the stream before its Policy
-	// applies; 0 is 4 MiB, and the least is the size of a pipe, 256 KiB or 1 MiB. They are
+	// applies; 0 is 4 MiB, and the least is the size of a pipe, 64 KiB to 1 MiB. They are
 	// kept in pipes. A stream that comes in small pieces fills a pipe with less, and
 	// where the system grants no more pipes the Policy applies earlier.
 	MaxLag int64
@@ -147,10 +148,11 @@ type Broadcast struct {
 	pool    *kpipe.Pool
 	class   int      // of all pipes
 	null    *os.File // where bytes are dropped; nil if there is none
-	copier  zerocopy.Copier
-	file    *os.File // the recording
-	base    int64    // the file's position at which the stream begins
-	filling filling  // of the goroutine that runs Run
+	pages   zerocopy.Pages
+	refused atomic.Bool // the kernel does not tee
+	file    *os.File    // the recording
+	base    int64       // the file's position at which the stream begins
+	filling filling     // of the goroutine that runs Run
 
 	mu      sync.Mutex
 	change  sync.Cond // what Run waits for: room in a sink, the end of one
@@ -171,7 +173,7 @@ type Broadcast struct {
 // New returns a Broadcast of src. A *net.TCPConn or *net.UnixConn is spliced, and a
 // file or pipe with [zerocopy.Share]; what else src may be is read.
 func New(src io.Reader, o *Options) (*Broadcast, error) {
-	if src == nil {
+	if isNil(src) {
 		return nil, errors.New("broadcast: there is no source")
 	}
 	if o == nil {
@@ -179,7 +181,7 @@ func New(src io.Reader, o *Options) (*Broadcast, error) {
 	}
 	b := &Broadcast{src: src, report: o.Report, pool: &kpipe.Shared, over: make(chan struct{})}
 	b.change.L = &b.mu
-	b.copier.Pages = o.Pages
+	b.pages = o.Pages
 	b.class = b.pool.ClassFor(roomFor)
 	b.end, b.why = inspectSource(src, o.Pages)
 	if o.Recording != nil {
@@ -207,8 +209,11 @@ func (b *Broadcast) record(file *os.File) error {
 	if err != nil {
 		return err
 	}
+	if same(file, b.src) || engine.Same(&s.m.Dst, &b.end) {
+		s.release()
+		return ErrSource
+	}
 	b.file, b.base, b.rec = file, base, s
-	go s.run()
 	return nil
 }
 
@@ -220,9 +225,10 @@ const recordingLag = 8 << 20
 // comes next, or at the start of the recording. An error concerns this sink alone:
 // EMFILE for instance, since each sink has a pipe of its own.
 //
-// w is not closed when the sink ends.
+// w is not closed when the sink ends. A sink that has joined a Broadcast that is never
+// run has to be closed.
 func (b *Broadcast) Add(w io.Writer, o *SinkOptions) (*Sink, error) {
-	if w == nil {
+	if isNil(w) {
 		return nil, errors.New("broadcast: there is no writer")
 	}
 	if o == nil {
@@ -299,12 +305,26 @@ func (b *Broadcast) End() {
 	b.change.Broadcast()
 }
 
+// offReason says why bytes pass user memory that need not, if they do.
+func (b *Broadcast) offReason() zerocopy.Reason {
+	switch {
+	case b.refused.Load():
+		return zerocopy.ReasonRefused
+	case switchedOff():
+		return zerocopy.ReasonDisabled
+	}
+	return zerocopy.ReasonNone
+}
+
 // Stats returns the counts of this moment.
 func (b *Broadcast) Stats() Stats {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	st := Stats{Position: b.pos, Ended: b.ended, Mechanism: zerocopy.Splice, Sinks: make([]SinkStats, len(b.sinks))}
-	if st.Reason = b.why; b.why != zerocopy.ReasonNone {
+	if st.Reason = b.why; st.Reason == zerocopy.ReasonNone {
+		st.Reason = b.offReason()
+	}
+	if st.Reason != zerocopy.ReasonNone {
 		st.Mechanism, st.Type = zerocopy.Buffered, fmt.Sprintf("%T", b.src)
 	}
 	for i, s := range b.sinks {

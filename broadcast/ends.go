@@ -84,9 +84,15 @@ func recordable(file *os.File) error {
 	return nil
 }
 
+// isNil reports whether v is nil or a nil pointer.
+func isNil(v any) bool {
+	p := reflect.ValueOf(v)
+	return !p.IsValid() || p.Kind() == reflect.Pointer && p.IsNil()
+}
+
 // same reports whether a and b are the same value, without a panic where they cannot be
 // compared.
 func same(a, b any) bool {
 	t := reflect.TypeOf(a)
-	return t != nil && t == reflect.TypeOf(b) && t.Comparable() && a == b
+	return t != nil && t == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
 }

@@ -29,13 +29,24 @@ func (b *Broadcast) put(p *kpipe.Pipe, n int) {
 func (b *Broadcast) drop(p *kpipe.Pipe, n int) {
 	if n > 0 && b.discard(p, n) != nil {
 		b.pool.Discard(p)
-		b.filling.master, _ = b.pool.Get(b.calls, b.class)
+		b.filling.master = nil
 	}
+}
+
+// newPipe borrows an empty pipe. All are of one class, so that one takes all that another
+// can hold, and either can be the master.
+func (b *Broadcast) newPipe() (*kpipe.Pipe, error) {
+	p, err := b.pool.Get(b.calls, b.class)
+	if err == nil && p.Class() != b.class {
+		b.pool.Put(p)
+		return nil, kpipe.ErrBudget
+	}
+	return p, err
 }
 
 // discard drops the first n bytes in p.
 func (b *Broadcast) discard(p *kpipe.Pipe, n int) error {
-	if b.null == nil {
+	if n > 0 && b.null == nil {
 		b.null, _ = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
 	var buf []byte

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"math"
 	"os"
@@ -56,6 +57,9 @@ func (b *Broadcast) Run(ctx context.Context) error {
 	if ran {
 		return errRan
 	}
+	if b.rec != nil {
+		go b.rec.run()
+	}
 	done := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
 		defer close(done)
@@ -72,11 +76,6 @@ func (b *Broadcast) Run(ctx context.Context) error {
 // rounds runs until the source has ended or something fails.
 func (b *Broadcast) rounds() (err error) {
 	f := &b.filling
-	if sys.Supported {
-		if f.master, err = b.pool.Get(b.calls, b.class); err != nil {
-			return err
-		}
-	}
 	f.m = engine.NewMover(b.calls, b.pool)
 	f.m.SetSrc(b.end)
 	defer func() {
@@ -203,11 +202,21 @@ func switchedOff() bool {
 	return off.Has(zerocopy.Tee) || off.Has(zerocopy.Splice)
 }
 
+// off reports whether bytes have to pass user memory, since the kernel does not
+// duplicate them or is not to.
+func (b *Broadcast) off() bool { return b.refused.Load() || switchedOff() }
+
 // take takes what the source has now into the master, or into user memory where that
 // cannot be teed. io.EOF is its end.
 func (b *Broadcast) take() error {
 	f := &b.filling
-	off := switchedOff()
+	if f.master == nil && sys.Supported {
+		var err error
+		if f.master, err = b.newPipe(); err != nil {
+			return fmt.Errorf("broadcast: no pipe is to be had: %w", err)
+		}
+	}
+	off := b.off()
 	if b.why != zerocopy.ReasonNone || f.plain || off {
 		f.plain = false
 		return b.read(off)
@@ -305,12 +314,8 @@ func (b *Broadcast) send() {
 			return
 		}
 		err := b.give(s, n, s == last && len(f.ready) == 0)
-		switch {
-		case err == nil && (s.o.Policy == Block || b.pos-s.pos.Load() <= s.maxLag):
-		case s.o.Policy == Demote && !b.rec.over:
-			s.demote()
-		default:
-			s.lags()
+		if err != nil || s.o.Policy != Block && b.pos-s.pos.Load() > s.maxLag {
+			s.missed(err)
 		}
 		s.wake.Signal()
 	})
@@ -361,17 +366,22 @@ func (b *Broadcast) give(s *Sink, n int, last bool) error {
 		return nil
 	}
 	got := b.duplicate(p, n)
-	if had > 0 {
-		if err := b.discard(p, had); err != nil {
-			b.put(p, got)
-			s.pipes--
-			return err
-		}
+	if got < n { // which no kernel says of an empty pipe
+		b.toMemory()
+		k, _ := b.calls.Write(p.W, f.chunk[min(got, len(f.chunk)):])
+		got += k
 	}
-	s.backlog = append(s.backlog, segment{pipe: p, n: got - had})
-	if got < n {
-		return io.ErrShortWrite
+	if got == n {
+		err = b.discard(p, had)
+	} else {
+		err = io.ErrShortWrite
 	}
+	if err != nil {
+		b.put(p, got)
+		s.pipes--
+		return err
+	}
+	s.backlog = append(s.backlog, segment{pipe: p, n: n - had})
 	return nil
 }
 
@@ -383,37 +393,53 @@ func (b *Broadcast) duplicate(p *kpipe.Pipe, n int) int {
 		if err == nil {
 			return got
 		}
-		// The kernel has no tee: from now on rounds are read and written.
-		f.chunk = make([]byte, f.n)
-		f.m.Load(f.master, f.n)
-		got, err = f.m.ReadPipe(f.chunk)
-		f.chunk = f.chunk[:got]
-		f.master, f.n = f.m.Unload()
+		b.refused.Store(true)
+		b.toMemory()
 	}
 	got, _ := b.calls.Write(p.W, f.chunk)
 	return got
 }
 
+// toMemory reads the round out of the master.
+func (b *Broadcast) toMemory() {
+	f := &b.filling
+	if f.chunk != nil {
+		return
+	}
+	chunk := make([]byte, f.n)
+	f.m.Load(f.master, f.n)
+	got, _ := f.m.ReadPipe(chunk)
+	f.chunk = chunk[:got]
+	f.master, f.n = f.m.Unload()
+}
+
 // serve gives the round to s, which has nothing else to do, and moves what it takes.
 func (b *Broadcast) serve(s *Sink, n int, last bool) {
-	err := b.give(s, n, last)
 	var left segment
-	if err == nil {
-		left, err = s.push(s.backlog[0])
-	}
+	var err error
 	b.mu.Lock()
+	given := b.give(s, n, last)
+	if given == nil {
+		seg := s.backlog[0]
+		s.backlog = s.backlog[:0]
+		b.mu.Unlock()
+		left, err = s.push(seg)
+		b.mu.Lock()
+	}
 	defer b.mu.Unlock()
-	s.backlog = s.backlog[:0]
 	s.busy, s.ready = false, false
-	if left.n > 0 {
+	switch {
+	case given != nil:
+		s.missed(given)
+	case left.n > 0:
 		s.backlog = append(s.backlog, left)
-	} else {
+	default:
 		s.giveBack(left.pipe)
 	}
 	if err != nil {
 		s.fail(err)
 	}
-	if left.n > 0 || err != nil || s.stop != nil {
+	if left.n > 0 || given != nil || s.stop != nil {
 		s.wake.Signal()
 	}
 }

@@ -116,7 +116,10 @@ func (s *Sink) fromRecording(n int64) error {
 	b := s.b
 	pos := s.pos.Load()
 	n = min(n, recordingPiece)
-	sent, err := b.copier.CopyN(s.w, io.NewSectionReader(b.file, b.base+pos, n), n)
+	if off := zerocopy.Disabled(); s.copier == nil || s.copier.Disable != off {
+		s.copier = &zerocopy.Copier{Pages: b.pages, Disable: off}
+	}
+	sent, err := s.copier.CopyN(s.w, io.NewSectionReader(b.file, b.base+pos, n), n)
 	s.recorded.Add(sent)
 	s.pos.Add(sent)
 	b.mu.Lock()

@@ -28,8 +28,9 @@ type Sink struct {
 	done   chan struct{}
 
 	// Of whoever has made it busy, Run or its own goroutine:
-	m   *engine.Mover
-	buf []byte
+	m      *engine.Mover
+	copier *zerocopy.Copier // out of the recording
+	buf    []byte
 
 	pos                atomic.Int64
 	streamed, recorded atomic.Int64
@@ -119,7 +120,7 @@ func (s *Sink) live() bool { return s.until != demoted && s.stop == nil && !s.ov
 // its caller wait.
 func (s *Sink) idle() bool {
 	return !s.busy && len(s.backlog) == 0 && len(s.prefix) == 0 && s.pos.Load() >= s.until && s.spare != nil &&
-		s.why == zerocopy.ReasonNone && (s.m.Dst.Kind.Socket() || s.m.Dst.Kind == engine.Pipe) && !switchedOff()
+		s.why == zerocopy.ReasonNone && (s.m.Dst.Kind.Socket() || s.m.Dst.Kind == engine.Pipe) && !s.b.off()
 }
 
 // hasRoom reports whether s can take a round: a sink that nobody waits for always can.
@@ -147,21 +148,16 @@ func (s *Sink) pipe() (*kpipe.Pipe, error) {
 	return s.newPipe()
 }
 
-// newPipe borrows a pipe that takes all that the master can hold.
+// newPipe borrows a pipe for s.
 func (s *Sink) newPipe() (*kpipe.Pipe, error) {
 	if s.pipes >= s.most {
 		return nil, errFull
 	}
-	p, err := s.b.pool.Get(s.b.calls, s.b.class)
-	if err != nil {
-		return nil, err
+	p, err := s.b.newPipe()
+	if err == nil {
+		s.pipes++
 	}
-	if p.Class() != s.b.class {
-		s.b.pool.Put(p)
-		return nil, kpipe.ErrBudget
-	}
-	s.pipes++
-	return p, nil
+	return p, err
 }
 
 // giveBack takes back an empty pipe, of which s keeps one.
@@ -181,6 +177,9 @@ func (s *Sink) giveBack(p *kpipe.Pipe) {
 // demote has s served from the recording, from its position on.
 func (s *Sink) demote() {
 	for _, seg := range s.backlog {
+		if seg.pipe == nil {
+			continue
+		}
 		if s.spare == nil && s.b.discard(seg.pipe, seg.n) == nil {
 			s.spare = seg.pipe
 			continue
@@ -194,9 +193,17 @@ func (s *Sink) demote() {
 	s.b.tell(s)
 }
 
-// lags ends s because it lags too far behind.
-func (s *Sink) lags() {
-	s.halt(&LagError{Name: s.o.Name, Lag: s.b.pos - s.pos.Load(), Max: s.maxLag})
+// missed applies the policy to s, which lags too far behind or, because of err, could
+// not be given the round.
+func (s *Sink) missed(err error) {
+	switch {
+	case s.o.Policy == Demote && !s.b.rec.over:
+		s.demote()
+	case s.o.Policy == Block:
+		s.halt(err)
+	default:
+		s.halt(&LagError{Name: s.o.Name, Lag: s.b.pos - s.pos.Load(), Max: s.maxLag})
+	}
 }
 
 // fail has s end with err.
@@ -212,6 +219,7 @@ func (s *Sink) halt(err error) {
 		return
 	}
 	s.stop = err
+	s.b.changed()
 	if s.busy {
 		if w, ok := s.w.(interface{ SetWriteDeadline(time.Time) error }); ok {
 			w.SetWriteDeadline(aLongTimeAgo)
@@ -255,7 +263,10 @@ func (s *Sink) stats() SinkStats {
 		Mechanism: zerocopy.Tee, Reason: s.why, Err: s.err,
 	}
 	st.Lag = s.b.pos - st.Position
-	if s.why != zerocopy.ReasonNone {
+	if st.Reason == zerocopy.ReasonNone {
+		st.Reason = s.b.offReason()
+	}
+	if st.Reason != zerocopy.ReasonNone {
 		st.Mechanism, st.Type = zerocopy.Buffered, fmt.Sprintf("%T", s.w)
 	}
 	switch {
