@@ -29,7 +29,7 @@ type station struct {
 
 	begun chan struct{} // closed when the stream is there: stream is set
 	over  chan struct{} // closed when nobody may join any more
-	cut   chan struct{} // closed when what has not ended has to
+	cut   chan struct{} // closed when viewers are cut off
 
 	stream *broadcast.Broadcast
 	start  time.Time // of the stream, or of the program as long as it waits
@@ -39,6 +39,7 @@ type station struct {
 	mu      sync.Mutex
 	phase   phase
 	from    string // what the source is, in words
+	cutWhy  string // why viewers are cut off
 	viewers []*viewer
 	lastID  int
 	meter   meter
@@ -50,12 +51,6 @@ func newStation(opt options, scr *screen) *station {
 		begun: make(chan struct{}), over: make(chan struct{}), cut: make(chan struct{}),
 	}
 }
-
-// Why a sink ended that had not come to the end of the stream.
-var (
-	errStopped = errors.New("the program was stopped")
-	errLate    = errors.New("the time of -grace is over")
-)
 
 // run is the station's life. It returns the exit status.
 func (s *station) run(signals <-chan os.Signal) (status int, err error) {
@@ -89,9 +84,9 @@ func (s *station) run(signals <-chan os.Signal) (status int, err error) {
 		src.close()
 		return failed, err
 	}
-	cut, err := s.broadcast(signals, src)
+	second, err := s.broadcast(signals, src)
 	s.summary()
-	if cut {
+	if second {
 		return killed, err
 	}
 	return exit(err), err
@@ -152,15 +147,13 @@ func (s *station) begin(src *source, rec *os.File) error {
 	return nil
 }
 
-// broadcast runs the stream to its end. cut says that a second signal has cut the
-// viewers off.
-func (s *station) broadcast(signals <-chan os.Signal, src *source) (cut bool, err error) {
-	ctx, cancel := context.WithCancelCause(context.Background())
-	defer cancel(nil)
+// broadcast runs the stream to its end. killed says that there was a second signal.
+// The context of Run is never done: that would cut off the recording, too.
+func (s *station) broadcast(signals <-chan os.Signal, src *source) (killed bool, err error) {
 	ran := make(chan error, 1)
-	go func() { ran <- s.stream.Run(ctx) }()
+	go func() { ran <- s.stream.Run(context.Background()) }()
 
-	var late <-chan time.Time // when the time of -grace is over
+	var late, hung <-chan time.Time // when the time of -grace, and all patience, is over
 	stopped, sourceEnded := false, s.stream.Ended()
 	for running := true; running; {
 		select {
@@ -171,40 +164,52 @@ func (s *station) broadcast(signals <-chan os.Signal, src *source) (cut bool, er
 			s.end()
 			late = time.After(s.opt.grace)
 		case <-late:
-			cancel(errLate)
+			s.cutOff("the time of -grace is over")
+		case <-hung:
+			return true, errHung
 		case sig := <-signals:
+			s.end()
 			if stopped {
 				s.scr.printf("%v again: viewers are cut off", sig)
-				cut = true
-				close(s.cut)
-				cancel(errStopped)
-				signals = nil
+				killed = true
+				s.cutOff("the program was stopped")
+				signals, hung = nil, time.After(patience)
 				break
 			}
 			stopped = true
 			s.scr.printf("%v: the stream ends here, viewers get what they lack", sig)
-			s.end()
-			time.AfterFunc(src.stop(), s.stream.End)
+			wait := src.stop()
+			time.AfterFunc(wait, s.stream.End)
+			late = time.After(wait + s.opt.grace)
 		}
 	}
 	s.end()
 	if closed := src.close(); err == nil {
 		err = closed
 	}
-	return cut, s.verdict(err)
-}
-
-// verdict is what the error of Run says of the stream: that viewers were too slow at
-// the end is not an error.
-func (s *station) verdict(err error) error {
 	st := s.stream.Stats()
 	if r := st.Recording; r != nil && r.Err != nil && r.Position < st.Position {
-		return fmt.Errorf("the recording ends at byte %d of %d: %w", r.Position, st.Position, r.Err)
+		err = fmt.Errorf("the recording ends at byte %d of %d: %w", r.Position, st.Position, r.Err)
 	}
-	if errors.Is(err, errStopped) || errors.Is(err, errLate) {
-		return nil
+	return killed, err
+}
+
+// errHung is for a read or a write that no deadline ends.
+var errHung = errors.New("the source, or the disk with the recording, does not answer")
+
+// cutOff ends all viewers that are still there.
+func (s *station) cutOff(why string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.cutWhy == "" {
+		s.cutWhy = why
+		close(s.cut)
 	}
-	return err
+	for _, v := range s.viewers {
+		if v.sink != nil {
+			v.sink.Close()
+		}
+	}
 }
 
 // end lets nobody in any more.

@@ -18,6 +18,8 @@ type status struct {
 	Kept       int             `json:"kept"`
 	Phase      phase           `json:"phase"`
 	Source     string          `json:"source"`
+	Mechanism  string          `json:"mechanism"` // by which the source's bytes are taken
+	Why        string          `json:"why"`
 	Seconds    float64         `json:"seconds"`
 	Position   int64           `json:"position"`
 	Rate       float64         `json:"rate"` // bytes a second
@@ -71,6 +73,10 @@ func (s *station) status(since int) *status {
 		Rates:  append([]float64{}, s.meter.rates[len(s.meter.rates)-min(max(fresh, 0), len(s.meter.rates)):]...),
 		Policy: s.opt.policy.String(), MaxLag: s.opt.maxLag, Viewers: []*viewerStatus{},
 	}
+	if s.stream != nil {
+		in := s.meter.stats
+		st.Mechanism, st.Why = in.Mechanism.String(), why(in.Mechanism, in.Reason, zerocopy.SourceEnd, in.Type)
+	}
 	if s.opt.record != "" {
 		st.Recording = recording(s.opt.record, s.meter.stats.Recording)
 	}
@@ -86,7 +92,7 @@ func (s *station) status(since int) *status {
 			vs.Seconds = v.left.Sub(v.since).Seconds()
 		}
 		if v.sink != nil {
-			vs.Mechanism, vs.Why = way(v.stats)
+			vs.Mechanism, vs.Why = v.stats.Mechanism.String(), whySink(v.stats)
 		}
 		st.Viewers = append(st.Viewers, vs)
 	}
@@ -100,19 +106,23 @@ func recording(file string, r *broadcast.SinkStats) *recordStatus {
 		return st
 	}
 	st.State, st.Position, st.Lag = r.State.String(), r.Position, r.Lag
-	st.Mechanism, st.Why = way(*r)
+	st.Mechanism, st.Why = r.Mechanism.String(), whySink(*r)
 	if r.Err != nil {
 		st.Error = r.Err.Error()
 	}
 	return st
 }
 
-// way is how a sink's bytes reach it, and why if they do not stay in the kernel.
-func way(s broadcast.SinkStats) (mechanism, why string) {
-	if s.Reason != zerocopy.ReasonNone {
-		why = zerocopy.Step{Mechanism: s.Mechanism, Reason: s.Reason, Type: s.Type}.String()
+// why says what keeps bytes from staying in the kernel; it is empty where nothing does.
+func why(mechanism zerocopy.Mechanism, reason zerocopy.Reason, end zerocopy.End, typ string) string {
+	if reason == zerocopy.ReasonNone {
+		return ""
 	}
-	return s.Mechanism.String(), why
+	return zerocopy.Step{Mechanism: mechanism, Reason: reason, End: end, Type: typ}.String()
+}
+
+func whySink(s broadcast.SinkStats) string {
+	return why(s.Mechanism, s.Reason, zerocopy.DestinationEnd, s.Type)
 }
 
 func (s *station) serveStatus(w http.ResponseWriter, r *http.Request) {

@@ -63,7 +63,7 @@ func (s *station) serve(v *viewer) {
 	}
 	sink, err := s.add(v)
 	if err != nil {
-		s.leave(v, "cannot join: "+err.Error())
+		s.leave(v, "is sent away: "+err.Error())
 		v.refuse(err.Error())
 		return
 	}
@@ -131,9 +131,17 @@ func (s *station) enter(v *viewer) bool {
 func (s *station) add(v *viewer) (sink *broadcast.Sink, err error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	v.sink, err = s.stream.Add(v.conn, &broadcast.SinkOptions{
+	if s.phase != live {
+		return nil, broadcast.ErrEnded
+	}
+	o := broadcast.SinkOptions{
 		Name: v.kind + " " + v.name, Policy: s.opt.policy, MaxLag: s.opt.maxLag, FromStart: v.fromStart, Prefix: v.header,
-	})
+	}
+	v.sink, err = s.stream.Add(v.conn, &o)
+	if errors.Is(err, broadcast.ErrNoRecording) && !v.fromStart { // it has failed: the stream is still there
+		o.Policy = broadcast.Detach
+		v.sink, err = s.stream.Add(v.conn, &o)
+	}
 	return v.sink, err
 }
 
@@ -153,6 +161,9 @@ func (s *station) report(sink *broadcast.Sink, st broadcast.SinkStats) {
 	switch {
 	case st.State == broadcast.Ended:
 		v.left, v.why = now, farewell(st.Err)
+		if s.cutWhy != "" && st.Err != nil {
+			v.why = "is cut off: " + s.cutWhy
+		}
 		s.meter.sent += v.written()
 		s.scr.printf("%s %s; it was sent %s, up to byte %d, in %v", st.Name, v.why, size(v.written()), st.Position, v.age(now))
 	case !v.joined:
@@ -180,8 +191,6 @@ func farewell(err error) string {
 		return fmt.Sprintf("is detached: %s behind the stream, where %s are allowed", size(lag.Lag), size(lag.Max))
 	case errors.Is(err, broadcast.ErrClosed), errors.Is(err, syscall.ECONNRESET), errors.Is(err, syscall.EPIPE):
 		return "has gone"
-	case errors.Is(err, errStopped), errors.Is(err, errLate):
-		return "is cut off: " + err.Error()
 	}
 	return "gets no more: " + err.Error()
 }
