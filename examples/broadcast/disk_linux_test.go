@@ -31,9 +31,9 @@ func TestFullDisk(t *testing.T) {
 	}
 	feed(t, publisher, second, quick, late)
 	r.wait(t, "http "+slow.LocalAddr().String()+" is detached")
-	if st := r.state(""); st.Recording.Position > room || st.Recording.State != "ended" || !strings.Contains(st.Recording.Error, "no space left") {
-		t.Errorf("the recording: %+v", st.Recording)
-	}
+	r.until("the page tells of the recording", func(st *status) bool {
+		return st.Recording.State == "ended" && st.Recording.Position <= room && strings.Contains(st.Recording.Error, "no space left")
+	})
 	publisher.Close()
 	for _, c := range []io.ReadCloser{quick, late} {
 		receiveEnd(t, c)

@@ -132,7 +132,9 @@ func dial(t *testing.T, addr string) *net.TCPConn {
 	}
 	t.Cleanup(func() { conn.Close() })
 	conn.SetDeadline(time.Now().Add(enough))
-	return conn.(*net.TCPConn)
+	tcp := conn.(*net.TCPConn)
+	tcp.SetReadBuffer(64 << 10) // or it grows, and holds all that a test would have it lag by
+	return tcp
 }
 
 // ask sends a request.
