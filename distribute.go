@@ -23,7 +23,7 @@ func (t *transfer) inStep(at, n int, deliver func(i, n int) (int, error)) (got i
 	var failed error
 	var skip *tap
 	for i, b := range t.branches {
-		if b.of == skip || !b.of.final && b.of.depth >= at || n == 0 {
+		if b.of == skip || !b.gets(at) || n == 0 {
 			continue
 		}
 		got, err := deliver(i, n)
@@ -86,6 +86,11 @@ func (t *transfer) toWriter(b *branch, p []byte) (n int, err error) {
 
 // beforeBranch asks the layers of b, and the context, before a wait.
 func (t *transfer) beforeBranch(b *branch) error {
+	if b.of.final {
+		if err := t.to.before(); err != nil {
+			return err
+		}
+	}
 	if err := b.before(); err != nil {
 		return err
 	}
@@ -100,6 +105,7 @@ type delivery struct {
 	// The last branch that gets it from the kernel, the last from memory, or -1.
 	kernel, memory int
 	last           *engine.Mover // of the branch that got the pipe itself
+	why            why           // it was not duplicated
 }
 
 // distribute delivers the n bytes in the private pipe. On an error, what follows those
@@ -125,7 +131,11 @@ func (t *transfer) distribute(n int) error {
 		}
 	}
 	if got > 0 {
-		t.add(Tee, t.route, int64(got), t.calls(), why{})
+		if d.why.reason == ReasonNone {
+			t.add(Tee, t.route, int64(got), t.calls(), why{})
+		} else {
+			t.add(Buffered, "", int64(got), t.calls(), d.why)
+		}
 		err = cmpErr(err, t.account(at, int64(got)))
 	}
 	return err
@@ -152,7 +162,7 @@ func (t *transfer) toBranch(d *delivery, i, n int) (got int, err error) {
 	}
 	handled, err := t.m.Tee(b.m, n)
 	if !handled {
-		t.refused(err)
+		d.why = t.noTee(err)
 		if err := t.unpipe(d, t.m); err != nil {
 			return 0, err
 		}
@@ -163,6 +173,19 @@ func (t *transfer) toBranch(d *delivery, i, n int) (got int, err error) {
 		b.m.Discard() // a duplicate
 	}
 	return got, err
+}
+
+// noTee notes that a chunk could not be duplicated, and returns why.
+func (t *transfer) noTee(err error) why {
+	noPipe := t.m.NoPipe
+	t.refused(err)
+	switch {
+	case noPipe:
+		return t.noPipe
+	case err == nil:
+		return becauseOf(ReasonCheck, SourceEnd, t.from.leaf)
+	}
+	return t.ways.why
 }
 
 // pump moves n bytes from the pipe of b to its destination.
@@ -208,7 +231,7 @@ func (t *transfer) inMemory(d *delivery, i int) ([]byte, error) {
 		if handled, err := t.m.Tee(t.copied, d.n); handled {
 			from = t.copied
 		} else {
-			t.refused(err)
+			d.why = t.noTee(err)
 		}
 	}
 	err := t.unpipe(d, from)

@@ -63,10 +63,13 @@ func (c *Copier) addBranches(p *tap, w io.Writer) {
 		c.inspectWriter(&b.sink)
 	}
 	if !b.end.Known() {
+		if b.standard && len(b.buffers) == 0 && !isNil(b.leaf) { // but cannot be asked what it is: closed
+			_, b.dead = b.leaf.Write(nil)
+		}
 		if b.why.reason == ReasonNone || len(b.buffers) > 0 {
 			b.why = becauseOf(ReasonNested, DestinationEnd, w)
 		}
-		b.sink = sink{leaf: w, why: b.why}
+		b.sink = sink{leaf: w, why: b.why, dead: b.dead}
 	}
 	p.branches = append(p.branches, b)
 }
@@ -153,17 +156,21 @@ func (t *transfer) branch() {
 	}
 }
 
-// first returns the destination that is written to first; it is not known if that is no
-// descriptor.
-func (t *transfer) first() engine.End {
-	switch {
-	case !t.fanned:
-		return t.to.end
-	case len(t.branches) == 0:
-		return engine.End{}
+// first returns the destination that bytes from the layer at index at come to first.
+func (t *transfer) first(at int) *sink {
+	if !t.fanned {
+		return &t.to
 	}
-	return t.branches[0].end
+	for _, b := range t.branches {
+		if b.gets(at) {
+			return &b.sink
+		}
+	}
+	return &sink{} // an empty MultiWriter
 }
+
+// gets reports whether bytes from the layer at index at come to b.
+func (b *branch) gets(at int) bool { return b.of.final || b.of.depth < at }
 
 // chooseFan decides how bytes get to several destinations. The kernel duplicates those
 // of sockets only, unless Pages is Share: what io's types write is what they have read,
@@ -197,8 +204,7 @@ func (t *transfer) chooseFan() ways {
 	}
 	w := ways{try: [2]way{wayTee}}
 	if !t.c.refusals.Empty() {
-		first := t.first()
-		w = t.c.remembered(w, &first, src)
+		w = t.c.remembered(w, &t.first(len(t.from.layers)).end, src)
 	}
 	t.fanRoute()
 	return w
@@ -265,16 +271,27 @@ func (d deadlines) SetWriteDeadline(at time.Time) error {
 	return nil
 }
 
-// watched returns what a cancelled copy sets the write deadline of.
-func (t *transfer) watched() any {
-	if t.watch == nil || !t.fanned {
-		return t.to.leaf
+// watched returns what a cancelled copy to dst sets the write deadline of: dst, and the
+// Writers of the TeeReaders and the MultiWriter that its bytes pass.
+func (t *transfer) watched(dst io.Writer) any {
+	if t.watch == nil {
+		return dst
 	}
-	d := make(deadlines, len(t.branches))
-	for i, b := range t.branches {
-		d[i] = b.leaf
+	var d deadlines
+	for i := range t.from.layers {
+		if p := t.from.layers[i].tap; p != nil {
+			for _, b := range p.branches {
+				d = append(d, b.leaf)
+			}
+		}
 	}
-	return d
+	if writers, ok := multiWriters(dst); ok {
+		return flatten(d, writers)
+	}
+	if d == nil {
+		return dst
+	}
+	return append(d, dst)
 }
 
 // fits returns how many of max bytes are taken at a time: no more than a buffer, if one

@@ -74,13 +74,12 @@ func (p *Pipe) Write(b []byte) (n int, err error) {
 // ReadFrom fills the Pipe from r until r ends, as [Copy] does. It does not close the
 // Pipe for writing.
 func (p *Pipe) ReadFrom(r io.Reader) (n int64, err error) {
-	n, err = Default().copy(context.Background(), p.w, r, nil)
-	return n, p.whyClosed(err)
+	return Default().copy(context.Background(), p, r, nil)
 }
 
 // WriteTo empties the Pipe into w, as [Copy] does, until it is closed for writing.
 func (p *Pipe) WriteTo(w io.Writer) (n int64, err error) {
-	return Default().copy(context.Background(), w, p.r, nil)
+	return Default().copy(context.Background(), w, p, nil)
 }
 
 // Tee duplicates at most n bytes into dst, as tee(2) does: by reference, and without
@@ -142,10 +141,15 @@ func (p *Pipe) CloseWrite() error { return p.w.Close() }
 // whyClosed returns os.ErrClosed in the place of the EPIPE that a writer may see, since
 // Close closes one end after the other.
 func (p *Pipe) whyClosed(err error) error {
-	if err != nil && p.closed.Load() && errors.Is(err, syscall.EPIPE) {
-		return &os.PathError{Op: "write", Path: p.w.Name(), Err: os.ErrClosed}
+	if err == nil || !p.closed.Load() || !errors.Is(err, syscall.EPIPE) {
+		return err
 	}
-	return err
+	closed := &os.PathError{Op: "write", Path: p.w.Name(), Err: os.ErrClosed}
+	if partial, ok := err.(*PartialError); ok {
+		partial.Err = closed
+		return partial
+	}
+	return closed
 }
 
 // Close closes the Pipe and drops what is in it.

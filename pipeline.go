@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -50,7 +51,7 @@ func (t *transfer) flow() error {
 	if err := t.to.tap.flush(); err != nil {
 		return err
 	}
-	t.checked = false
+	t.checked = 0
 	if err := t.part(); err != nil {
 		return err
 	}
@@ -66,9 +67,12 @@ func (t *transfer) flow() error {
 			return err
 		}
 		var err error
-		if !t.checked && (at < len(t.from.layers) || t.from.end.Known()) {
-			err = t.refusing(at)
-			t.checked = err == nil
+		if at >= t.checked && (at < len(t.from.layers) || t.from.end.Known()) {
+			if err = t.refusing(at); err == nil {
+				if t.checked = at + 1; !t.fanned {
+					t.checked = math.MaxInt
+				}
+			}
 		}
 		switch {
 		case err != nil:
@@ -92,12 +96,15 @@ func (t *transfer) flow() error {
 func (t *transfer) part() error {
 	t.branch()
 	t.m.SetSrc(t.from.end)
-	t.m.Dst = t.first()
+	t.m.Dst = t.first(len(t.from.layers)).end
+	if t.fanned {
+		t.checked = 0
+	}
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
 	t.pace, t.asked = pace{}, false
-	t.watch.over(t.watched(), t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
 	for i := range t.from.layers {
 		if err := t.from.layers[i].tap.flush(); err != nil {
 			return err
@@ -154,8 +161,9 @@ func (t *transfer) nextPart(depth int) (more bool, err error) {
 // that is the leaf and at its end: then nobody has to write.
 func (t *transfer) refusing(at int) error {
 	m := t.m
-	err := t.to.dead
-	if m.Dst.Known() {
+	first := t.first(at)
+	err := first.dead
+	if m.Dst = first.end; m.Dst.Known() {
 		if err = m.CheckDst(); err == nil && m.Dst.File != nil && m.Dst.Flags&sys.AccessMode == sys.ReadOnly {
 			err = m.Dst.Fail("write", "write", syscall.EBADF)
 		}

@@ -55,7 +55,7 @@ func (t *teeReader) WriteTo(w io.Writer) (int64, error) {
 // stream were taken that this one did not accept, the [PartialError] has them; the
 // writers before it have got them, or a part.
 func MultiWriter(writers ...io.Writer) io.Writer {
-	return &multiWriter{flatten(nil, writers)}
+	return &multiWriter{flatten([]io.Writer(nil), writers)}
 }
 
 // A multiWriter is io's, with a ReadFrom.
@@ -66,11 +66,12 @@ var (
 	_ io.StringWriter = (*multiWriter)(nil)
 )
 
-// flatten appends writers to all, and what is in those that are MultiWriters.
-func flatten(all, writers []io.Writer) []io.Writer {
+// flatten appends writers to all, and instead of those that are MultiWriters what is in
+// them.
+func flatten[S ~[]io.Writer](all S, writers []io.Writer) S {
 	for _, w := range writers {
-		if m, ok := w.(*multiWriter); ok {
-			all = append(all, m.writers...)
+		if inner, ok := multiWriters(w); ok {
+			all = flatten(all, inner)
 			continue
 		}
 		all = append(all, w)

@@ -48,7 +48,7 @@ type transfer struct {
 	asked    bool // the modes of connections are known
 	zeros    int  // how often the kernel moved nothing and gave no reason
 	plainly  bool // a plain read has to tell why
-	checked  bool // the destination takes bytes, as far as can be told before
+	checked  int  // from layers before this one the destination takes bytes, as far as can be told
 	consumed bool // the current way has moved bytes
 	clone    int  // how much to ask copy_file_range for
 
@@ -120,6 +120,9 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 	if err == nil {
 		err = t.run(dst, src)
 	}
+	if p, ok := dst.(*Pipe); ok && p != nil {
+		err = p.whyClosed(err)
+	}
 	for i := range t.steps {
 		if s := &t.steps[i]; s.why.reason != ReasonNone {
 			t.last.add(s.why, s.bytes)
@@ -140,11 +143,11 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 		return t.plain(dst, src)
 	}
 	if t.detectReader(src); !t.from.known() && t.writesItself(src) {
-		t.watch.over(dst, t.from.leaf)
+		t.watch.over(t.watched(dst), t.from.leaf)
 		return t.plain(dst, src)
 	}
 	t.detectWriter(dst)
-	t.watch.over(t.to.leaf, t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
 	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
 	}
@@ -394,8 +397,16 @@ func (w *watch) canEnd() bool {
 	src, dst := w.src, w.dst
 	w.mu.Unlock()
 	_, r := src.(interface{ SetReadDeadline(time.Time) error })
-	_, d := dst.(interface{ SetWriteDeadline(time.Time) error })
-	return r && works(src) || d && works(dst)
+	return r && works(src) || canExpire(dst)
+}
+
+// canExpire reports whether dst, or one of several, has a write deadline that works.
+func canExpire(dst any) bool {
+	if several, ok := dst.(deadlines); ok {
+		return slices.ContainsFunc(several, func(w io.Writer) bool { return canExpire(w) })
+	}
+	_, ok := dst.(interface{ SetWriteDeadline(time.Time) error })
+	return ok && works(dst)
 }
 
 // works reports whether v's deadlines do: an *os.File has the methods in any case.

@@ -331,8 +331,10 @@ func (t *transfer) deliver(at int, w why) error { return t.write(at, t.m.Mem(), 
 // Write. taken is told what was accepted before anybody else is.
 func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 	for len(p) > 0 {
-		if err := t.beforeWrite(); err != nil {
-			return err
+		if !t.fanned { // else each branch asks
+			if err := t.beforeWrite(); err != nil {
+				return err
+			}
 		}
 		n, ew := t.put(at, p[:min(len(p), t.chunk())])
 		p = p[n:]
