@@ -152,7 +152,7 @@ var metrics = []metric{
 	{mResent, func(s *sample) float64 { return optional(s.Resent) }, 0},
 	{mEach, func(s *sample) float64 { return per(float64(s.Bytes)/gb, s.Seconds*float64(s.Sinks)) }, 3},
 	{mPipeMem, func(s *sample) float64 { return per(float64(s.PipeMem)/1e6, 1) }, 1},
-	{mGrowth, func(s *sample) float64 { return optional(s.Growth) / 1e6 }, 1},
+	{mGrowth, func(s *sample) float64 { return optional(s.Growth) / 1e6 }, 2},
 	{mBehind, func(s *sample) float64 { return optional(s.Behind) }, 0},
 }
 
