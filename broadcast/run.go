@@ -426,8 +426,12 @@ func (b *Broadcast) serve(s *Sink, n int, last bool) {
 		seg := s.backlog[0]
 		s.backlog = s.backlog[:0]
 		b.mu.Unlock()
+		began := time.Now()
 		left, err = s.push(seg)
 		b.mu.Lock()
+		if s.m.Dst.Kind == engine.File && time.Since(began) > slowFile {
+			s.slow = time.Now()
+		}
 	}
 	defer b.mu.Unlock()
 	s.busy, s.ready = false, false
