@@ -216,18 +216,18 @@ const maxZeros = 3
 // an errno the way is given up, unless it only wants a pipe; without one a plain read
 // has to tell first.
 func (t *transfer) refused(err error) error {
-	if err == nil {
-		t.plainly = true
-		if t.zeros++; t.zeros < maxZeros {
-			return nil
-		}
-	}
 	if t.m.NoPipe {
 		t.m.NoPipe = false
 		t.noPipe = becauseOf(ReasonNoPipe, SourceEnd, t.from.leaf)
 		t.noPipe.err = err
 		t.pace.noPipe()
 		return nil
+	}
+	if err == nil {
+		t.plainly = true
+		if t.zeros++; t.zeros < maxZeros {
+			return nil
+		}
 	}
 	way := t.ways.try[t.next]
 	if err != nil && !t.consumed {

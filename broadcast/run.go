@@ -34,7 +34,8 @@ type filling struct {
 	m      *engine.Mover // drains the source; its pipe is the master
 	master *kpipe.Pipe   // holds n bytes of the round
 	n      int
-	chunk  []byte // the round in user memory, where it cannot be teed
+	spare  *kpipe.Pipe // for the sinks that are ready, one after the other
+	chunk  []byte      // the round in user memory, where it cannot be teed
 	buf    []byte
 	ready  []*Sink // served by this goroutine in this round
 	plain  bool    // the next round is read
@@ -82,6 +83,7 @@ func (b *Broadcast) rounds() (err error) {
 	defer func() {
 		f.m.Release()
 		b.put(f.master, f.n)
+		b.put(f.spare, 0)
 	}()
 	for {
 		if err := b.await(); err != nil {
@@ -218,6 +220,9 @@ func (b *Broadcast) take() error {
 		if f.master, err = b.newPipe(); err != nil {
 			return fmt.Errorf("broadcast: no pipe is to be had: %w", err)
 		}
+	}
+	if f.spare == nil && sys.Supported {
+		f.spare, _ = b.newPipe()
 	}
 	off := b.off()
 	if b.why != zerocopy.ReasonNone || f.plain || off {
@@ -371,13 +376,15 @@ func (b *Broadcast) give(s *Sink, n int, last bool) error {
 	got := b.duplicate(p, n)
 	if got < n { // which no kernel says of an empty pipe
 		b.toMemory()
-		k, _ := b.calls.Write(p.W, f.chunk[min(got, len(f.chunk)):])
-		got += k
+		if err = b.discard(p, got); err == nil {
+			got, _ = b.calls.Write(p.W, f.chunk)
+		}
 	}
-	if got == n {
-		err = b.discard(p, had)
-	} else {
+	if err == nil && got < n {
 		err = io.ErrShortWrite
+	}
+	if err == nil {
+		err = b.discard(p, had)
 	}
 	if err != nil {
 		b.put(p, got)
@@ -434,15 +441,24 @@ func (b *Broadcast) serve(s *Sink, n int, last bool) {
 		}
 	}
 	defer b.mu.Unlock()
-	s.busy, s.ready = false, false
+	s.busy = false
 	switch {
 	case given != nil:
 		s.missed(given)
 	case left.n > 0:
 		s.backlog = append(s.backlog, left)
+		if b.filling.spare == nil && err == nil {
+			// It is this sink that has to do without a pipe if there is no other, and
+			// not the next.
+			if b.filling.spare, given = b.newPipe(); given != nil {
+				b.filling.spare = s.surrender()
+				s.missed(given)
+			}
+		}
 	default:
 		s.giveBack(left.pipe)
 	}
+	s.ready = false
 	if err != nil {
 		s.fail(err)
 	}

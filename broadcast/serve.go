@@ -121,7 +121,10 @@ func (s *Sink) fromRecording(n int64) error {
 	if off := zerocopy.Disabled(); s.copier == nil || s.copier.Disable != off {
 		s.copier = &zerocopy.Copier{Pages: b.pages, Disable: off}
 	}
-	sent, err := s.copier.CopyN(s.w, io.NewSectionReader(b.file, b.base+pos, n), n)
+	sent, err := s.copier.Copy(nil, s.w, io.NewSectionReader(b.file, b.base+pos, n))
+	if err == nil && sent < n { // somebody has cut the file
+		err = io.ErrUnexpectedEOF
+	}
 	s.recorded.Add(sent)
 	s.pos.Add(sent)
 	b.mu.Lock()

@@ -165,11 +165,30 @@ var errFull = errors.New("the sink has all the pipes that it may have")
 
 // pipe returns an empty pipe for the backlog.
 func (s *Sink) pipe() (*kpipe.Pipe, error) {
-	if p := s.spare; p != nil {
+	p := s.spare
+	switch {
+	case p != nil:
 		s.spare = nil
+		return p, nil
+	case s.ready && s.b.filling.spare != nil:
+		p, s.b.filling.spare = s.b.filling.spare, nil
+		s.pipes++
 		return p, nil
 	}
 	return s.newPipe()
+}
+
+// surrender takes from s, which is to get nothing more from the stream, the pipe in its
+// backlog.
+func (s *Sink) surrender() *kpipe.Pipe {
+	seg := s.backlog[0]
+	s.backlog = s.backlog[:0]
+	s.pipes--
+	if s.b.discard(seg.pipe, seg.n) != nil {
+		s.b.put(seg.pipe, seg.n)
+		return nil
+	}
+	return seg.pipe
 }
 
 // newPipe borrows a pipe for s.
@@ -192,6 +211,9 @@ func (s *Sink) giveBack(p *kpipe.Pipe) {
 		s.pipes--
 	case s.spare == nil && s.o.Policy == Block:
 		s.spare = p
+	case s.ready && s.b.filling.spare == nil:
+		s.b.filling.spare = p
+		s.pipes--
 	default:
 		s.b.put(p, 0)
 		s.pipes--
