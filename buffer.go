@@ -72,6 +72,13 @@ func (b *bufferSource) read(n int) {
 	}
 }
 
+// large has the next buffers be large ones, and returns how large.
+func (b *bufferSource) large() int {
+	b.fills = bulkFills
+	defer b.put()
+	return len(b.get())
+}
+
 // shrink has the next buffer be a small one.
 func (b *bufferSource) shrink() { b.fills = 0 }
 

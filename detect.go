@@ -31,6 +31,7 @@ type layer struct {
 	section *io.SectionReader
 	parts   *[]io.Reader // of an io.MultiReader; the first is the layer below
 	opt     *InnerReader // an opt-in
+	tap     *tap         // of a TeeReader
 
 	left   int64 // of a section or a bounded opt-in: bytes it still lets through
 	passed bool  // bytes went past a buffer
@@ -231,6 +232,14 @@ func (c *Copier) readerLayer(r io.Reader) (l layer, inner io.Reader, reason Reas
 			return l, nil, ReasonNotDescriptor, false
 		}
 		return l, v.r, ReasonNone, true
+	case *Pipe:
+		if v == nil {
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return l, v.r, ReasonNone, true
+	}
+	if inner, w, tee := teeReaders(r); tee {
+		return layer{tap: c.newTap(false, w)}, inner, ReasonNone, true
 	}
 	if hidden, found := stdtypes.Hidden(r); found {
 		if inner, found := hidden.(io.Reader); found {

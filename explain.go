@@ -232,7 +232,7 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 				t.foresee(Buffered, "", int64(b.w.Available()), becauseOf(ReasonPrefix, DestinationEnd, (*bufio.Writer)(nil)))
 			}
 		}
-	} else if _, ok := t.readsItself(dst); ok {
+	} else if t.delegates(dst) {
 		t.planPlain(dst, src)
 		return
 	}
@@ -284,15 +284,20 @@ func (t *transfer) planLeaf(room int64) {
 	}
 	t.from.end.Ask(t.c.calls)
 	t.to.end.Ask(t.c.calls)
-	w := t.c.choose(&t.to, &t.from, room, t.off)
-	if first := w.try[0]; first == wayPiped && end.Kind.Socket() {
+	t.branch()
+	t.askBranches()
+	w := t.waysFor(room)
+	if first := w.try[0]; (first == wayPiped || first == wayTee) && end.Kind.Socket() {
 		t.foresee(Buffered, "", -1, becauseOf(ReasonStart, SourceEnd, t.from.leaf))
 	}
-	if first := w.try[0]; first != wayBuffered {
+	switch first := w.try[0]; first {
+	case wayBuffered:
+		t.foresee(Buffered, "", n, w.why)
+	case wayTee:
+		t.foresee(Tee, t.route, n, why{})
+	default:
 		t.foresee(wayMechanism[first], first.route(&t.to.end, end), n, why{})
-		return
 	}
-	t.foresee(Buffered, "", n, w.why)
 }
 
 // planPlain adds the steps of a plain copy.

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"reflect"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -206,7 +207,7 @@ func (t *transfer) writesItself(src io.Reader) bool {
 		return false
 	}
 	switch src.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn, *bufio.Reader, *Reader, ReaderUnwrapper:
+	case *os.File, *net.TCPConn, *net.UnixConn, *bufio.Reader, *Reader, *Pipe, *teeReader, ReaderUnwrapper:
 		return isNil(src)
 	}
 	return !t.disabled().Has(Delegated) && (len(t.c.UnwrapReader) == 0 || t.c.UnwrapReader[reflect.TypeOf(src)] == nil)
@@ -215,7 +216,7 @@ func (t *transfer) writesItself(src io.Reader) bool {
 // readsItself is the same of a destination and its ReadFrom.
 func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 	switch dst.(type) {
-	case *os.File, *net.TCPConn, *net.UnixConn, *Writer, WriterUnwrapper:
+	case *os.File, *net.TCPConn, *net.UnixConn, *Writer, *Pipe, *multiWriter, WriterUnwrapper:
 		if !isNil(dst) {
 			return nil, false
 		}
@@ -223,6 +224,17 @@ func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 	rf, ok := dst.(io.ReaderFrom)
 	ok = ok && !t.disabled().Has(Delegated) && (len(t.c.UnwrapWriter) == 0 || t.c.UnwrapWriter[reflect.TypeOf(dst)] == nil)
 	return rf, ok
+}
+
+// delegates reports whether a source of which something is known is left to the ReadFrom
+// of dst. That of the two known ones does what Write does, so behind a TeeReader they are
+// written to: the TeeReader's Writer may be a descriptor.
+func (t *transfer) delegates(dst io.Writer) bool {
+	_, ok := t.readsItself(dst)
+	if _, known := dst.(*bytes.Buffer); known || dst == io.Discard {
+		return ok && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
+	}
+	return ok
 }
 
 // isNil reports whether v is a nil pointer: its own methods say what io.Copy says.

@@ -16,10 +16,9 @@ func (t *transfer) chunk() int {
 			n = min(n, opt.Chunk)
 		}
 	}
-	for _, opt := range t.to.layers {
-		if opt.Chunk > 0 {
-			n = min(n, opt.Chunk)
-		}
+	n = t.to.chunk(n)
+	for _, b := range t.branches {
+		n = b.chunk(n)
 	}
 	return n
 }
@@ -44,12 +43,8 @@ func (t *transfer) beforeRead() error {
 // beforeWrite asks the destination's layers before a wait, the inner first. They,
 // and a Moved before, may have moved the deadline that ends the copy.
 func (t *transfer) beforeWrite() error {
-	for i := len(t.to.layers) - 1; i >= 0; i-- {
-		if opt := t.to.layers[i]; opt.Before != nil {
-			if err := opt.Before(); err != nil {
-				return err
-			}
-		}
+	if err := t.to.before(); err != nil {
+		return err
 	}
 	return t.watch.err()
 }
@@ -84,12 +79,7 @@ func (t *transfer) account(at int, n int64) (err error) {
 			}
 		}
 	}
-	for i := len(t.to.layers) - 1; i >= 0; i-- {
-		if moved := t.to.layers[i].Moved; moved != nil {
-			err = cmpErr(err, moved(n))
-		}
-	}
-	return err
+	return cmpErr(err, t.to.moved(n))
 }
 
 // discard drops the first n bytes that the bufio.Reader at index at has buffered.
@@ -116,7 +106,7 @@ func (l *layer) done(unwritten int64, err error) error {
 	if l.opt != nil && l.opt.Done != nil {
 		return l.opt.Done(unwritten, err)
 	}
-	return err
+	return l.tap.done(unwritten, err)
 }
 
 // prefix is the reason of bytes that the layer had buffered.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -23,7 +24,6 @@ import (
 // pipeline copies t.from to t.to.
 func (t *transfer) pipeline() error {
 	t.m = engine.NewMover(t.c.calls, t.c.pipes())
-	t.m.Dst = t.to.end
 	err := t.flow()
 	err = t.settle(err)
 	t.endPipeline()
@@ -45,15 +45,16 @@ func (t *transfer) sourceError(err error) error {
 
 // flow runs until the source ends (nil) or something fails.
 func (t *transfer) flow() error {
-	for i := range t.to.layers { // the outer first: it writes to the inner
-		if flush := t.to.layers[i].Flush; flush != nil {
-			if err := flush(); err != nil {
-				return err
-			}
-		}
+	if err := t.to.flush(); err != nil {
+		return err
 	}
-	t.checked = false
-	t.part()
+	if err := t.to.tap.flush(); err != nil {
+		return err
+	}
+	t.checked = 0
+	if err := t.part(); err != nil {
+		return err
+	}
 	for {
 		at, room := t.from.ahead()
 		if room == 0 {
@@ -66,9 +67,12 @@ func (t *transfer) flow() error {
 			return err
 		}
 		var err error
-		if !t.checked && (at < len(t.from.layers) || t.from.end.Known()) {
-			err = t.refusing(at)
-			t.checked = err == nil
+		if at >= t.checked && (at < len(t.from.layers) || t.from.end.Known()) {
+			if err = t.refusing(at); err == nil {
+				if t.checked = at + 1; !t.fanned {
+					t.checked = math.MaxInt
+				}
+			}
 		}
 		switch {
 		case err != nil:
@@ -89,19 +93,38 @@ func (t *transfer) flow() error {
 }
 
 // part prepares for the leaf that the source has now.
-func (t *transfer) part() {
+func (t *transfer) part() error {
+	t.branch()
 	t.m.SetSrc(t.from.end)
+	t.m.Dst = t.first(len(t.from.layers)).end
+	if t.fanned {
+		t.checked = 0
+	}
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
 	t.pace, t.asked = pace{}, false
-	t.watch.over(t.to.leaf, t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
+	for i := range t.from.layers {
+		if err := t.from.layers[i].tap.flush(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // choose asks for the ways from the leaf to the destination.
 func (t *transfer) choose() {
 	t.next, t.consumed = 0, false
-	t.ways = t.c.choose(&t.to, &t.from, t.from.beyond(), t.off)
+	t.ways = t.waysFor(t.from.beyond())
+}
+
+// waysFor returns the ways of at most room bytes from the leaf to the destination.
+func (t *transfer) waysFor(room int64) ways {
+	if t.fanned {
+		return t.chooseFan()
+	}
+	return t.c.choose(&t.to, &t.from, room, t.off)
 }
 
 // nextPart goes on to what follows the layer at index depth, which has come to
@@ -113,7 +136,9 @@ func (t *transfer) nextPart(depth int) (more bool, err error) {
 		for j := len(ch.layers) - 1; j > i; j-- {
 			l := ch.layers[j]
 			ch.layers = ch.layers[:j]
-			if err := l.done(0, nil); err != nil {
+			err := l.done(0, nil)
+			l.tap.release()
+			if err != nil {
 				return false, err
 			}
 		}
@@ -123,8 +148,8 @@ func (t *transfer) nextPart(depth int) (more bool, err error) {
 		ch.truncate(i + 1)
 		if len(*parts) > 0 {
 			t.c.detectReader(ch, (*parts)[0])
-			t.part()
-			return true, nil
+			err := t.part()
+			return err == nil, err
 		}
 	}
 	return false, nil
@@ -136,8 +161,9 @@ func (t *transfer) nextPart(depth int) (more bool, err error) {
 // that is the leaf and at its end: then nobody has to write.
 func (t *transfer) refusing(at int) error {
 	m := t.m
-	err := t.to.dead
-	if t.to.known() {
+	first := t.first(at)
+	err := first.dead
+	if m.Dst = first.end; m.Dst.Known() {
 		if err = m.CheckDst(); err == nil && m.Dst.File != nil && m.Dst.Flags&sys.AccessMode == sys.ReadOnly {
 			err = m.Dst.Fail("write", "write", syscall.EBADF)
 		}
@@ -184,11 +210,8 @@ func (t *transfer) settle(err error) error {
 		}
 		err = t.from.layers[i].done(int64(len(unwritten)), err)
 	}
-	for i := len(t.to.layers) - 1; i >= 0; i-- {
-		if done := t.to.layers[i].Done; done != nil {
-			err = done(int64(len(unwritten)), err)
-		}
-	}
+	err = t.to.tap.done(int64(len(unwritten)), err)
+	err = t.to.done(int64(len(unwritten)), err)
 	m.Discard()
 	if len(unwritten) == 0 {
 		return err

@@ -17,9 +17,10 @@ const (
 	wayCopyRange     // file → file
 	wayPiped         // source → private pipe → destination
 	wayDirect        // splice with no pipe between: the source is a pipe, or the destination of a file
+	wayTee           // source → private pipe, duplicated → several destinations
 )
 
-var wayMechanism = [...]Mechanism{Buffered, Sendfile, CopyFileRange, Splice, Splice}
+var wayMechanism = [...]Mechanism{Buffered, Sendfile, CopyFileRange, Splice, Splice, Tee}
 
 // smallFile is the size up to which a file is read and written: a sendfile of its
 // own saves nothing there. See docs/performance.md, "Small files".

@@ -20,6 +20,7 @@ type sink struct {
 	// once it was inspected, and its Kind None if it cannot be told.
 	standard bool
 	end      engine.End
+	tap      *tap  // of a leaf that is a MultiWriter
 	dead     error // what a Write to a closed leaf says
 	why      why
 }
@@ -31,12 +32,14 @@ type sinkBuffer struct {
 	sticky *error
 }
 
-func (s *sink) known() bool { return s.end.Known() }
+// known reports that something is to be gained from the pipeline: the leaf is a
+// descriptor, or leads to several destinations of which one may be.
+func (s *sink) known() bool { return s.end.Known() || s.tap != nil }
 
 func (s *sink) reset() {
 	clear(s.buffers)
 	clear(s.layers)
-	s.buffers, s.layers, s.leaf, s.standard, s.dead, s.why = s.buffers[:0], s.layers[:0], nil, false, nil, why{}
+	s.buffers, s.layers, s.leaf, s.standard, s.tap, s.dead, s.why = s.buffers[:0], s.layers[:0], nil, false, nil, nil, why{}
 	if s.end.Known() {
 		s.end = engine.End{}
 	}
@@ -55,6 +58,9 @@ func (c *Copier) detectWriter(s *sink, w io.Writer) {
 	}
 	s.leaf = w
 	s.standard = reason == ReasonNone
+	if _, ok := multiWriters(w); ok && len(s.buffers) == 0 {
+		s.tap = c.newTap(true, w)
+	}
 	s.why = becauseOf(reason, DestinationEnd, w)
 }
 
@@ -91,6 +97,17 @@ func (c *Copier) writerLayer(s *sink, w io.Writer) (inner io.Writer, reason Reas
 			return nil, ReasonNotDescriptor, false
 		}
 		return v.w, ReasonNone, true
+	case *Pipe:
+		if v == nil {
+			return nil, ReasonNotDescriptor, false
+		}
+		return v.w, ReasonNone, true
+	}
+	if writers, multi := multiWriters(w); multi {
+		if len(writers) == 1 {
+			return writers[0], ReasonNone, true
+		}
+		return nil, ReasonNested, false
 	}
 	if hidden, found := stdtypes.Hidden(w); found {
 		if inner, found := hidden.(io.Writer); found {
@@ -122,4 +139,61 @@ func (c *Copier) unwrapWriter(w io.Writer) (in InnerWriter, reason Reason, ok bo
 		return in, ReasonNested, false
 	}
 	return in, ReasonNone, true
+}
+
+// chunk returns the least of n and what the layers have as the most bytes between two
+// calls of Moved.
+func (s *sink) chunk(n int) int {
+	for _, opt := range s.layers {
+		if opt.Chunk > 0 {
+			n = min(n, opt.Chunk)
+		}
+	}
+	return n
+}
+
+// flush has the layers write what they hold back, the outer first: it writes to the inner.
+func (s *sink) flush() error {
+	for _, opt := range s.layers {
+		if opt.Flush != nil {
+			if err := opt.Flush(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// before asks the layers before a wait, the inner first.
+func (s *sink) before() error {
+	for i := len(s.layers) - 1; i >= 0; i-- {
+		if opt := s.layers[i]; opt.Before != nil {
+			if err := opt.Before(); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// moved tells the layers that the leaf has accepted n bytes, the inner first. All are
+// told; the first error is returned.
+func (s *sink) moved(n int64) (err error) {
+	for i := len(s.layers) - 1; i >= 0; i-- {
+		if moved := s.layers[i].Moved; moved != nil {
+			err = cmpErr(err, moved(n))
+		}
+	}
+	return err
+}
+
+// done tells the layers that the copy has ended, the inner first, and returns what
+// they make of its error.
+func (s *sink) done(unwritten int64, err error) error {
+	for i := len(s.layers) - 1; i >= 0; i-- {
+		if done := s.layers[i].Done; done != nil {
+			err = done(unwritten, err)
+		}
+	}
+	return err
 }

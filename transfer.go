@@ -26,6 +26,13 @@ type transfer struct {
 	to   sink
 	m    *engine.Mover // nil unless the pipeline runs
 
+	// Where there are several destinations:
+	fanned   bool
+	branches []*branch
+	single   tap           // the destination, behind TeeReaders
+	copied   *engine.Mover // a chunk on its way to memory; nil until it is used
+	route    string
+
 	written      int64
 	sourceFailed bool // the error that ends the copy comes from reading
 	steps        []step
@@ -41,7 +48,7 @@ type transfer struct {
 	asked    bool // the modes of connections are known
 	zeros    int  // how often the kernel moved nothing and gave no reason
 	plainly  bool // a plain read has to tell why
-	checked  bool // the destination takes bytes, as far as can be told before
+	checked  int  // from layers before this one the destination takes bytes, as far as can be told
 	consumed bool // the current way has moved bytes
 	clone    int  // how much to ask copy_file_range for
 
@@ -76,6 +83,8 @@ func (t *transfer) release() {
 	t.from.reset()
 	t.to.reset()
 	clear(t.steps)
+	clear(t.branches)
+	t.fanned, t.branches, t.single, t.route = false, t.branches[:0], tap{}, ""
 	t.c, t.watch, t.written, t.sourceFailed = nil, nil, 0, false
 	t.steps, t.started, t.ways, t.noPipe = t.steps[:0], time.Time{}, ways{}, why{}
 	transfers.Put(t)
@@ -89,9 +98,19 @@ func (t *transfer) end() {
 
 // endPipeline gives back the Mover and with it whatever pipe it has.
 func (t *transfer) endPipeline() {
-	if t.m != nil {
-		t.m.Release()
-		t.m = nil
+	if t.m == nil {
+		return
+	}
+	t.m.Release()
+	t.m = nil
+	for i := range t.from.layers {
+		t.from.layers[i].tap.release()
+	}
+	t.to.tap.release()
+	t.single.release()
+	if t.copied != nil {
+		t.copied.Release()
+		t.copied = nil
 	}
 }
 
@@ -100,6 +119,9 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 	err := t.watch.begin(dst, src)
 	if err == nil {
 		err = t.run(dst, src)
+	}
+	if p, ok := dst.(*Pipe); ok && p != nil {
+		err = p.whyClosed(err)
 	}
 	for i := range t.steps {
 		if s := &t.steps[i]; s.why.reason != ReasonNone {
@@ -121,11 +143,11 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 		return t.plain(dst, src)
 	}
 	if t.detectReader(src); !t.from.known() && t.writesItself(src) {
-		t.watch.over(dst, t.from.leaf)
+		t.watch.over(t.watched(dst), t.from.leaf)
 		return t.plain(dst, src)
 	}
 	t.detectWriter(dst)
-	t.watch.over(t.to.leaf, t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
 	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
 	}
@@ -173,7 +195,7 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		return t.plain(dst, src)
 	}
 	if !t.to.known() {
-		if _, ok := t.readsItself(dst); ok {
+		if t.delegates(dst) {
 			return t.plain(dst, src)
 		}
 		if t.to.standard && !isNil(t.to.leaf) { // but cannot even be asked what it is: closed
@@ -375,8 +397,16 @@ func (w *watch) canEnd() bool {
 	src, dst := w.src, w.dst
 	w.mu.Unlock()
 	_, r := src.(interface{ SetReadDeadline(time.Time) error })
-	_, d := dst.(interface{ SetWriteDeadline(time.Time) error })
-	return r && works(src) || d && works(dst)
+	return r && works(src) || canExpire(dst)
+}
+
+// canExpire reports whether dst, or one of several, has a write deadline that works.
+func canExpire(dst any) bool {
+	if several, ok := dst.(deadlines); ok {
+		return slices.ContainsFunc(several, func(w io.Writer) bool { return canExpire(w) })
+	}
+	_, ok := dst.(interface{ SetWriteDeadline(time.Time) error })
+	return ok && works(dst)
 }
 
 // works reports whether v's deadlines do: an *os.File has the methods in any case.

@@ -1,7 +1,6 @@
 package zerocopy
 
 import (
-	"io"
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -21,7 +20,7 @@ func (t *transfer) turn(room int64) error {
 		way = t.ways.try[t.next]
 	}
 	n := int(min(room, int64(t.chunk()), engine.MaxChunk))
-	if way == wayPiped {
+	if way == wayPiped || way == wayTee {
 		if w := t.unpiped(room); w.reason != ReasonNone {
 			return t.buffered(n, w)
 		}
@@ -39,7 +38,7 @@ func (t *transfer) turn(room int64) error {
 		}
 	}
 	switch way {
-	case wayPiped:
+	case wayPiped, wayTee:
 		return t.piped(n)
 	case wayDirect:
 		return t.direct(way, n, t.m.Splice)
@@ -83,8 +82,12 @@ func (t *transfer) unpiped(room int64) why {
 func (t *transfer) ask() (changed bool) {
 	m := t.m
 	changed = m.Src.Ask(m.Calls)
+	t.from.end.Flags = m.Src.Flags
+	if t.fanned {
+		return t.askBranches() || changed
+	}
 	changed = m.Dst.Ask(m.Calls) || changed
-	t.from.end.Flags, t.to.end.Flags = m.Src.Flags, m.Dst.Flags
+	t.to.end.Flags = m.Dst.Flags
 	return changed
 }
 
@@ -115,6 +118,9 @@ func (t *transfer) piped(max int) error {
 	if m.Src.Kind.Socket() {
 		m.Class = t.pace.class
 	}
+	if t.fanned {
+		max = t.fits(max)
+	}
 	n, handled, err := m.Drain(max)
 	if !handled {
 		return t.refused(err)
@@ -131,12 +137,15 @@ func (t *transfer) piped(max int) error {
 	}
 	t.consumed, t.zeros = true, 0
 	t.pace.drained(n, max, m.Filled())
+	if t.fanned {
+		return t.distribute(n)
+	}
 	route := wayPiped.route(&m.Dst, &m.Src)
 	for m.InPipe() > 0 {
 		if err := t.beforeWrite(); err != nil {
 			return err
 		}
-		n, handled, err := m.Pump()
+		n, handled, err := m.Pump(m.InPipe())
 		if n > 0 {
 			t.add(Splice, route, int64(n), t.calls(), why{})
 			if err := t.account(len(t.from.layers), int64(n)); err != nil {
@@ -207,18 +216,18 @@ const maxZeros = 3
 // an errno the way is given up, unless it only wants a pipe; without one a plain read
 // has to tell first.
 func (t *transfer) refused(err error) error {
-	if err == nil {
-		t.plainly = true
-		if t.zeros++; t.zeros < maxZeros {
-			return nil
-		}
-	}
 	if t.m.NoPipe {
 		t.m.NoPipe = false
 		t.noPipe = becauseOf(ReasonNoPipe, SourceEnd, t.from.leaf)
 		t.noPipe.err = err
 		t.pace.noPipe()
 		return nil
+	}
+	if err == nil {
+		t.plainly = true
+		if t.zeros++; t.zeros < maxZeros {
+			return nil
+		}
 	}
 	way := t.ways.try[t.next]
 	if err != nil && !t.consumed {
@@ -324,18 +333,12 @@ func (t *transfer) deliver(at int, w why) error { return t.write(at, t.m.Mem(), 
 // Write. taken is told what was accepted before anybody else is.
 func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 	for len(p) > 0 {
-		if err := t.beforeWrite(); err != nil {
-			return err
+		if !t.fanned { // else each branch asks
+			if err := t.beforeWrite(); err != nil {
+				return err
+			}
 		}
-		piece := p[:min(len(p), t.chunk())]
-		n, ew := t.to.leaf.Write(piece)
-		if n < 0 || n > len(piece) {
-			n = 0
-			ew = cmpErr(ew, errInvalidWrite)
-		}
-		if t.to.known() {
-			t.m.Syscalls++
-		}
+		n, ew := t.put(at, p[:min(len(p), t.chunk())])
 		p = p[n:]
 		if taken != nil {
 			taken(n)
@@ -348,9 +351,6 @@ func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 		}
 		if ew != nil {
 			return ew
-		}
-		if n < len(piece) {
-			return io.ErrShortWrite
 		}
 	}
 	return nil

@@ -226,6 +226,10 @@ func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []b
 	return t.copy(dst, src)
 }
 
+// Disabled returns the mechanisms that are off now: those of Default().Disable and those
+// that ZEROCOPY in the environment names.
+func Disabled() MechanismSet { return Default().disabled() }
+
 // disabled returns what is off for a copy that began with c.
 func (c *Copier) disabled() MechanismSet { return c.Disable | environment() }
 

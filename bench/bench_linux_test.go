@@ -48,15 +48,15 @@ func TestRun(t *testing.T) {
 	page := filepath.Join(dir, "out.html")
 	var stdout, stderr strings.Builder
 	status := run(t.Context(), []string{
-		"-cases", "^(bulk-transparent|bulk-discarded|file-disk|trip-64|streams-4|helpless-bytes|file-socket-512|file-file-512)$",
+		"-cases", "^(bulk-transparent|bulk-discarded|file-disk|trip-64|streams-4|fan-2|fan-file|helpless-bytes|file-socket-512|file-file-512)$",
 		"-rounds", "1", "-seconds", "0.05", "-dir", dir, "-json", out, "-html", page,
 	}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("exit status %d\n%s%s", status, &stdout, &stderr)
 	}
 	res := read(t, out)
-	if len(res.Cases) != 8 {
-		t.Errorf("%d cases, want 8", len(res.Cases))
+	if len(res.Cases) != 10 {
+		t.Errorf("%d cases, want 10", len(res.Cases))
 	}
 	for _, c := range res.Cases {
 		for _, r := range c.Contenders {
@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 			if r.Metrics[c.Show[0]].N != 1 {
 				t.Errorf("%s, %s: no %s in %+v", c.Name, r.Name, c.Show[0], r.Samples)
 			}
-			if strings.HasPrefix(c.Name, "bulk-t") && r.Verified != verifyBytes {
+			if (strings.HasPrefix(c.Name, "bulk-t") || strings.HasPrefix(c.Name, "fan-")) && r.Verified != verifyBytes {
 				t.Errorf("%s, %s: %d bytes verified", c.Name, r.Name, r.Verified)
 			}
 		}
@@ -253,6 +253,8 @@ func TestUsage(t *testing.T) {
 		{[]string{"-rounds", "0"}, 2, "above 0"},
 		{[]string{"-cases", "("}, 2, "missing closing"},
 		{[]string{"-server", "x", "-client", "y"}, 2, "two hosts"},
+		{[]string{"-congestion", "reno", "-client", "y"}, 2, "one host"},
+		{[]string{"-congestion", "none", "-cases", "helpless"}, 1, "-congestion none: "},
 		{[]string{"-client", "127.0.0.1:1", "-cases", "helpless"}, 1, "refused"},
 		{[]string{"-list"}, 0, ""},
 	} {

@@ -13,6 +13,7 @@ const (
 	kindMicro                // copies within the contender's process
 	kindBlocking             // a stream of which one end becomes blocking and stalls
 	kindFar                  // a stream from a source that is far away
+	kindFan                  // one stream to many sinks
 )
 
 // A spec is a case: what is measured, of whom, and what is to be reached.
@@ -42,6 +43,8 @@ type spec struct {
 	Watch   bool    // the contender watches itself meanwhile
 	Limit   string  // of the contender's control group: limitMemory, limitCPU or none
 	End     string  // the end that becomes blocking: endSource or endDestination
+	Sinks   int     // sockets that a stream goes to
+	Policy  string  // towards those of them that stop: policyDetach or policyDemote
 }
 
 // A contender is a variant in a case.
@@ -49,6 +52,8 @@ type contender struct {
 	Name    string // what it is called in the case; the variant's name if not set
 	Variant string
 	Mode    string // instead of the case's
+	Stopped int    // sinks that stop reading in the course of a round
+	Fewer   int    // sinks that the case has and this one has not
 }
 
 func contenders(variants ...string) []contender {
@@ -74,6 +79,7 @@ var (
 	groupIdle  = "idle"
 	groupLoad  = "streams"
 	groupTrips = "trip"
+	groupFan   = "fan"
 )
 
 // cases returns all cases in the order in which they run. The bounds are the
@@ -135,7 +141,7 @@ func cases() []spec {
 	all = append(all, spec{
 		Name: "tunnels-1000", About: "1,000 tunnels, idle after 32 KiB each way", Kind: kindTunnels, Idle: 1000, Warm: 32 << 10, Mode: modeBare,
 		Show:       []string{mTunnelFD, mTunnelPip, mTunnelRSS, mFDs, mPipes, mRSS},
-		Contenders: append(contenders(byIO, byLoop32, byZerocopy, byAllOn, byHAProxy), contender{wrapped, byIO, modeUnknown}),
+		Contenders: append(contenders(byIO, byLoop32, byZerocopy, byAllOn, byHAProxy), contender{Name: wrapped, Variant: byIO, Mode: modeUnknown}),
 		Bounds: []bound{
 			// What a pool keeps is not a tunnel's, but cannot be told apart: 16 pipes
 			// would be 0.03 ends a tunnel.
@@ -183,6 +189,7 @@ func cases() []spec {
 			{Contender: byZerocopy, Against: []string{byLoop32}, Metric: mAllocs, Limit: 1, Plus: 2.01},
 		},
 	})
+	all = append(all, fans()...)
 	all = append(all, stalls()...)
 	all = append(all, helpless()...)
 	return append(all, crossovers()...)

@@ -53,7 +53,10 @@ type request struct {
 	Path    string `json:"path,omitempty"`
 	Size    int    `json:"size,omitempty"`
 	UID     int    `json:"uid,omitempty"`
-	End     string `json:"end,omitempty"` // of a copy: endSource or endDestination
+	End     string `json:"end,omitempty"`     // of a copy: endSource or endDestination
+	Sinks   int    `json:"sinks,omitempty"`   // sockets of a fan
+	Stopped int    `json:"stopped,omitempty"` // of these, the first so many
+	Policy  string `json:"policy,omitempty"`  // towards those
 
 	// Of a line.
 	Links [2]string     `json:"links,omitzero"`
@@ -72,6 +75,7 @@ type response struct {
 	P99     time.Duration `json:"p99,omitempty"`
 	P999    time.Duration `json:"p999,omitempty"`
 	Sum     string        `json:"sum,omitempty"`
+	Sums    []string      `json:"sums,omitempty"` // of each stream
 	Mallocs uint64        `json:"mallocs,omitempty"`
 	CPU     time.Duration `json:"cpu,omitempty"`
 	Gap     time.Duration `json:"gap,omitempty"`

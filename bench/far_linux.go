@@ -6,56 +6,11 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
-	"runtime"
+	"slices"
 	"strconv"
 	"strings"
-	"syscall"
 	"time"
 )
-
-// A netns is a network namespace with a thread of this process in it. It has no
-// name, so that it is gone with the last process in it, however that ends.
-type netns struct {
-	tid  int
-	work chan func()
-}
-
-func newNetns() (*netns, error) {
-	n := &netns{work: make(chan func())}
-	made := make(chan error)
-	go func() {
-		runtime.LockOSThread() // for good: the thread ends with the goroutine
-		err := os.NewSyscallError("unshare", syscall.Unshare(syscall.CLONE_NEWNET))
-		n.tid = syscall.Gettid()
-		made <- err
-		if err != nil {
-			return
-		}
-		for f := range n.work {
-			f()
-		}
-	}()
-	return n, <-made
-}
-
-// do runs f in the namespace: sockets that it makes and processes that it starts
-// are there. Without a namespace it just runs f.
-func (n *netns) do(f func()) {
-	if n == nil {
-		f()
-		return
-	}
-	done := make(chan struct{})
-	n.work <- func() { defer close(done); f() }
-	<-done
-}
-
-// close ends the thread, and the processes that were started on it.
-func (n *netns) close() {
-	if n != nil && n.work != nil {
-		close(n.work)
-	}
-}
 
 // The long way leads from a source through a line, which holds each frame for
 // farDelay, to the contender, which has its sink beside it:
@@ -142,6 +97,9 @@ func (f *far) connect(ctx context.Context, ip string) (err error) {
 			"addr add " + nearHost + "/30 dev near0;neigh add " + farHost + " lladdr " + farMAC + " dev near0", nearSettings},
 		{f.between, "link set line0 up;link set line1 up", nil},
 	} {
+		if s := f.congestion; s != "" && do.in == f.place {
+			do.settings = append(slices.Clone(do.settings), [2]string{"tcp_congestion_control", s})
+		}
 		do.in.do(func() {
 			for command := range strings.SplitSeq(do.commands, ";") {
 				if out, e := exec.CommandContext(ctx, ip, strings.Fields(command)...).CombinedOutput(); e != nil && err == nil {
@@ -193,7 +151,7 @@ func (f *far) close() {
 		return
 	}
 	f.session.close()
-	for _, n := range []*netns{f.away, f.between, f.place} {
+	for _, n := range []*netns{f.away, f.between} {
 		n.close()
 	}
 }

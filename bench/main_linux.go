@@ -46,6 +46,7 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 	set.BoolVar(&f.install, "install", false, "install HAProxy by apt-get if it is missing (needs root)")
 	set.StringVar(&f.server, "server", "", "be source and sink for a -client, at this `address`; for a network that you trust")
 	set.StringVar(&f.client, "client", "", "take source and sink from the -server at this `address`")
+	set.StringVar(&f.congestion, "congestion", "", "have TCP send by this `algorithm`, in a network namespace (needs root); reno for instance")
 	set.StringVar(&f.disk, "dir", os.TempDir(), "`directory` for files on a disk")
 	set.StringVar(&f.memory, "memdir", "/dev/shm", "`directory` for files in memory")
 	if err := set.Parse(args); err != nil {
@@ -58,6 +59,8 @@ func parse(args []string, stderr io.Writer) (f flags, err error) {
 		err = errors.New("-rounds and -seconds must be above 0, -bytes must not be below")
 	case f.server != "" && f.client != "":
 		err = errors.New("-server and -client are for two hosts")
+	case f.congestion != "" && (f.server != "" || f.client != ""):
+		err = errors.New("-congestion is for one host")
 	}
 	if err != nil {
 		fmt.Fprintln(stderr, "bench:", err)
@@ -117,7 +120,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		Began: time.Now().Format(time.RFC3339), Command: "bench " + strings.Join(args, " "), Machine: thisMachine(),
 		Rounds: f.rounds, Seconds: f.seconds, Bytes: f.bytes, Remote: f.client,
 	}
-	res.Machine.HAProxy, res.Machine.CC = s.haproxyVersion, s.cc
+	res.Machine.HAProxy, res.Machine.CC, res.Machine.Congestion = s.haproxyVersion, s.cc, congestionIn(s.place)
 	failures := s.runAll(ctx, chosen, &res, newProgress(stderr, chosen, f.options))
 	res.Interrupted = ctx.Err() != nil
 	printResult(stdout, &res)

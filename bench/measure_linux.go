@@ -14,6 +14,18 @@ func (s *session) span(j job) time.Duration {
 	return time.Duration(cmp.Or(j.Scale, 1) * s.seconds * float64(time.Second))
 }
 
+// sending is what the source is told to send in a round of the job.
+func (s *session) sending(j job) request {
+	q := request{Op: "send", Bytes: s.bytes, Hash: j.verify}
+	switch {
+	case j.verify:
+		q.Bytes = verifyBytes
+	case s.bytes == 0:
+		q.For, q.Bytes = s.span(j), int64(j.MaxGB*gb)
+	}
+	return q
+}
+
 // A meter is what was read before a round.
 type meter struct {
 	usage
@@ -93,13 +105,6 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 	}
 	time.Sleep(settleTime)
 
-	send := request{Op: "send", Bytes: s.bytes, Hash: j.verify}
-	switch {
-	case j.verify:
-		send.Bytes = verifyBytes
-	case s.bytes == 0:
-		send.For, send.Bytes = s.span(j), int64(j.MaxGB*gb)
-	}
 	m, err := startMeter(r.pid())
 	if err != nil {
 		return out, err
@@ -110,7 +115,7 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 		}
 	}
 	held := holdingsOf(r.pid(), min(s.span(j)/2, 100*time.Millisecond))
-	sent, err := s.source.call(ctx, send)
+	sent, err := s.source.call(ctx, s.sending(j))
 	held(&out)
 	if err != nil {
 		return out, err

@@ -39,6 +39,11 @@ type sample struct {
 	Blocked   *int    `json:"blocked,omitempty"` // threads that wait in a read, a write or a splice
 	Trip      float64 `json:"trip,omitempty"`    // seconds to open a connection
 	Resent    *int64  `json:"resent,omitempty"`  // segments that TCP sent again
+
+	Sinks   int      `json:"sinks,omitempty"`   // that Bytes is the sum of
+	PipeMem int64    `json:"pipeMem,omitempty"` // bytes that the contender's pipes have room for
+	Growth  *float64 `json:"growth,omitempty"`  // bytes of RSS more in the second half of a round
+	Behind  *int64   `json:"behind,omitempty"`  // sinks that were detached or demoted
 }
 
 // Observed is what a process saw of itself while it copied. Times are in seconds.
@@ -94,6 +99,10 @@ const (
 	mGoodput   = "MB/s"
 	mTrip      = "round trip ms"
 	mResent    = "resent"
+	mEach      = "GB/s a sink"
+	mPipeMem   = "pipes MB"
+	mGrowth    = "RSS growth MB"
+	mBehind    = "left behind"
 )
 
 const gb = 1e9
@@ -141,6 +150,10 @@ var metrics = []metric{
 	{mGoodput, func(s *sample) float64 { return per(float64(s.Bytes)/1e6, s.Seconds) }, 1},
 	{mTrip, func(s *sample) float64 { return per(s.Trip*1e3, 1) }, 0},
 	{mResent, func(s *sample) float64 { return optional(s.Resent) }, 0},
+	{mEach, func(s *sample) float64 { return per(float64(s.Bytes)/gb, s.Seconds*float64(s.Sinks)) }, 3},
+	{mPipeMem, func(s *sample) float64 { return per(float64(s.PipeMem)/1e6, 1) }, 1},
+	{mGrowth, func(s *sample) float64 { return optional(s.Growth) / 1e6 }, 2},
+	{mBehind, func(s *sample) float64 { return optional(s.Behind) }, 0},
 }
 
 // per is a/b, and NaN where either was not measured.

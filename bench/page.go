@@ -97,6 +97,8 @@ func figures(res *result) (out []figure) {
 		{groupIdle, mRate, "Throughput by idle tunnels", "The same runs.", "idle tunnels", count},
 		{groupLoad, mRate, "Aggregate throughput by streams", "", "streams at once", count},
 		{groupLoad, mCPU, "CPU by streams", "The same runs.", "streams at once", count},
+		{groupFan, mCPU, "CPU by sinks", "One stream to so many sockets, a GB of what arrives at all of them together.", "sinks", count},
+		{groupFan, mRate, "Throughput by sinks", "The same runs, all sinks together.", "sinks", count},
 		{groupTrips, mP50, "Round trip, median", "Through a proxy and back.", "size of the message", sizeName},
 		{groupTrips, mP99, "Round trip, 99th percentile", "The same runs.", "size of the message", sizeName},
 	} {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -22,7 +23,8 @@ import (
 //	accepted  waits until Streams connections are there
 //	collect   waits until Streams connections have ended; what each brought
 //	count     how much has come until now, and when that is
-//	hold      the sink reads nothing more, until close
+//	hold      the sink reads nothing more, on the connection from Addr or on all,
+//	          until release or close
 //	dial      the source opens Streams connections to Addr
 //	send      writes for a time or so many bytes on all of them, then ends them
 //	          and waits for the end from the other side; with Keep it leaves them
@@ -46,7 +48,15 @@ type sink struct {
 
 	began time.Time
 	got   atomic.Int64 // bytes of all connections
-	held  atomic.Bool
+	held  atomic.Value // string: an address, heldAll, or none
+}
+
+// heldAll is held where no connection is read.
+const heldAll = "all"
+
+func (s *sink) holds(from string) bool {
+	held := s.held.Load()
+	return held == from || held == heldAll
 }
 
 // ended is what a connection of the sink has brought.
@@ -79,7 +89,10 @@ func (p *peer) do(q request) response {
 	case "count":
 		return response{Bytes: p.sink.got.Load(), Elapsed: time.Since(p.sink.began)}
 	case "hold":
-		p.sink.held.Store(true)
+		p.sink.held.Store(cmp.Or(q.Addr, heldAll))
+		return response{}
+	case "release":
+		p.sink.held.Store("")
 		return response{}
 	case "dial":
 		began := time.Now()
@@ -188,9 +201,9 @@ func (s *sink) drain(conn *net.TCPConn, q request, size int) (e ended) {
 			return n, err
 		}
 	}
-	buf := make([]byte, size)
+	buf, from := make([]byte, size), conn.RemoteAddr().String()
 	for {
-		for s.held.Load() {
+		for s.holds(from) {
 			time.Sleep(time.Millisecond)
 		}
 		n, err := take(buf)
@@ -263,6 +276,7 @@ func (s *sink) collect(q request) (a response) {
 		a.Streams = append(a.Streams, e.bytes)
 		a.Bytes += e.bytes
 		a.Sum = e.sum
+		a.Sums = append(a.Sums, e.sum)
 	}
 	return a
 }
@@ -271,7 +285,7 @@ func (p *peer) close() response {
 	all := slices.Concat(p.conns, p.idle)
 	if p.sink != nil {
 		p.sink.ln.Close()
-		p.sink.held.Store(false)
+		p.sink.held.Store("")
 		p.sink.mu.Lock()
 		all = append(all, p.sink.open...)
 		p.sink.mu.Unlock()

@@ -229,8 +229,15 @@ func number(x float64) string {
 }
 
 // class is the class of a contender in the style sheet, by its variant: a name
-// that begins as a variant's is that variant.
+// that begins as a variant's is that variant. What copies to many sinks has the
+// colour of what stands in its place where there is one.
 func class(name string) string {
+	switch {
+	case strings.HasPrefix(name, byMulti):
+		name = byIO
+	case strings.HasPrefix(name, byBroadcast):
+		name = byAllOn
+	}
 	found, longest := "other", 0
 	for i, v := range []string{byIO, byLoop32, byLoop256, byZerocopy, byAllOn, byHAProxy, byHATuned, byHASplice, byLimit, byProxy, byUring, bySockmap} {
 		if strings.HasPrefix(name, v) && len(v) > longest {

@@ -33,7 +33,7 @@ var limitSources embed.FS
 
 // limits are the contenders in C, and their sources in the directory limit.
 var limits = []struct{ variant, source string }{
-	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"},
+	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"}, {byFanLimit, "fan.c"},
 }
 
 // findPrograms looks for the contenders named, and builds those that are built.
@@ -86,7 +86,7 @@ func (p *programs) compile(ctx context.Context, source string) (path string, err
 			return "", errors.New("no C compiler")
 		}
 	}
-	for _, name := range []string{"relay.h", source} {
+	for _, name := range []string{"limit.h", "relay.h", source} {
 		text, err := limitSources.ReadFile("limit/" + name)
 		if err == nil {
 			err = os.WriteFile(filepath.Join(p.dir, name), text, 0o644)
@@ -166,7 +166,7 @@ func (p *programs) startContender(ctx context.Context, host string, c contender,
 	switch c.Variant {
 	case byHAProxy, byHATuned, byHASplice:
 		r.child, err = p.startHAProxy(f, c.Variant, q)
-	case byLimit, byUring, bySockmap:
+	case byLimit, byUring, bySockmap, byFanLimit:
 		r.child, err = startLimit(p.limits[c.Variant], f, q)
 	default:
 		if r.child, err = startRole(roleRelay, f); err == nil {
@@ -196,7 +196,14 @@ func startLimit(path string, ln *os.File, q request) (*child, error) {
 		return nil, err
 	}
 	defer r.Close()
-	c, err := start(exec.Command(path, port, host, fmt.Sprint(uid)), ln, r)
+	args := []string{port, host, fmt.Sprint(uid)}
+	if q.Sinks > 0 {
+		args = append(args, fmt.Sprint(q.Sinks))
+	}
+	if q.Mode == modeFanFile {
+		args = append(args, q.Path)
+	}
+	c, err := start(exec.Command(path, args...), ln, r)
 	if err != nil {
 		w.Close()
 		return nil, err

@@ -27,9 +27,12 @@ import (
 //	block    take O_NONBLOCK from an end of the copy under way,
 //	collect  collect garbage again and again for a time, and
 //	gap      the longest time between two ticks since; see block
+//	dialled  the address from which the last stream was dialled, of a fan its first sink
+//	behind   how many sinks of a fan could not keep up
 type relay struct {
 	request
 	newCopy func() copyFunc
+	fan     *fan                            // if that is the mode
 	pair    atomic.Pointer[[2]*net.TCPConn] // of the last stream: accepted, dialled
 	watch   *watch
 	ticks   *ticks
@@ -64,6 +67,10 @@ func (r *relay) do(q request) response {
 		return response{}
 	case "gap":
 		return response{Gap: r.ticks.end()}
+	case "dialled":
+		return response{Addr: r.pair.Load()[1].LocalAddr().String()}
+	case "behind":
+		return response{Ops: int64(r.fan.behind())}
 	}
 	return response{Err: "unknown"}
 }
@@ -77,7 +84,12 @@ func mallocs() uint64 {
 func (r *relay) setup(q request) error {
 	r.request = q
 	var ok bool
-	if r.newCopy, ok = variantNamed(q.Variant); !ok {
+	if q.Sinks > 0 {
+		r.fan, ok = newFan(q.Variant, q.Stopped, q.Policy)
+	} else {
+		r.newCopy, ok = variantNamed(q.Variant)
+	}
+	if !ok {
 		return errors.New("no contender " + q.Variant)
 	}
 	if q.Target == "" && q.Mode != modeFile && q.Mode != modeServe {
@@ -111,6 +123,8 @@ func (r *relay) accept(ln net.Listener) {
 			go r.toFile(conn)
 		case modeServe:
 			go r.serve(conn)
+		case modeFan, modeFanFile:
+			go r.fanOut(conn)
 		default:
 			go r.forward(conn)
 		}

@@ -18,13 +18,14 @@ type result struct {
 
 // A machine is what the figures depend on.
 type machine struct {
-	CPU     string `json:"cpu"`
-	CPUs    int    `json:"cpus"`
-	Kernel  string `json:"kernel"`
-	Go      string `json:"go"`
-	HAProxy string `json:"haproxy,omitempty"`
-	CC      string `json:"cc,omitempty"`
-	Load    string `json:"load"` // the averages at the beginning
+	CPU        string `json:"cpu"`
+	CPUs       int    `json:"cpus"`
+	Kernel     string `json:"kernel"`
+	Go         string `json:"go"`
+	Congestion string `json:"congestion"` // what TCP sends by
+	HAProxy    string `json:"haproxy,omitempty"`
+	CC         string `json:"cc,omitempty"`
+	Load       string `json:"load"` // the averages at the beginning
 }
 
 // A caseResult is what the contenders of a case have done.

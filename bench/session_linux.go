@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net"
 	"os"
 	"path/filepath"
@@ -10,12 +11,13 @@ import (
 
 // options are what the command line says.
 type options struct {
-	rounds  int
-	seconds float64
-	bytes   int64  // a round, instead of seconds
-	client  string // address of the server, if source and sink are there
-	disk    string // directories for files
-	memory  string
+	rounds     int
+	seconds    float64
+	bytes      int64  // a round, instead of seconds
+	client     string // address of the server, if source and sink are there
+	congestion string // what TCP sends by; the machine's default if not set
+	disk       string // directories for files
+	memory     string
 }
 
 // A session is a run: the two peers, and what the contenders need.
@@ -27,11 +29,10 @@ type session struct {
 	children     []*child
 	temp         []string
 
-	farther    *far  // made when it is needed, see longWay
-	farMissing error // why it cannot be
-	// Of the session of a far:
-	place     *netns // where contenders run; nil for here
-	sourcePID int
+	place      *netns // where contenders run; nil for here
+	farther    *far   // made when it is needed, see longWay
+	farMissing error  // why it cannot be
+	sourcePID  int    // of the session of a far
 }
 
 // newSession starts the peers here, or asks the server for them.
@@ -42,6 +43,12 @@ func newSession(ctx context.Context, o options, want func(string) bool) (*sessio
 		return nil, err
 	}
 	s.programs = findPrograms(ctx, dir, want)
+	if o.congestion != "" {
+		if s.place, err = newPlace(ctx, o.congestion); err != nil {
+			s.close()
+			return nil, fmt.Errorf("-congestion %s: %w", o.congestion, err)
+		}
+	}
 	if err := s.startPeers(ctx); err != nil {
 		s.close()
 		return nil, err
@@ -52,7 +59,9 @@ func newSession(ctx context.Context, o options, want func(string) bool) (*sessio
 func (s *session) startPeers(ctx context.Context) error {
 	for _, peer := range []**rpc{&s.source, &s.sink} {
 		if s.client == "" {
-			c, err := startRole(rolePeer)
+			var c *child
+			var err error
+			s.place.do(func() { c, err = startRole(rolePeer) })
 			if err != nil {
 				return err
 			}
@@ -95,6 +104,7 @@ func (s *session) close() {
 	for _, dir := range s.temp {
 		os.RemoveAll(dir)
 	}
+	s.place.close()
 }
 
 // A job is one run of one contender.
@@ -112,14 +122,17 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 	if why := mayBecome(j.UID); why != "" {
 		return sample{}, skip(why)
 	}
-	if j.Kind == kindFar && s.place == nil {
+	if j.Kind == kindFar && s.sourcePID == 0 { // this is not the session of the far
 		f, err := s.longWay(ctx)
 		if err != nil {
 			return sample{}, err
 		}
 		s = &f.session
 	}
-	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID}
+	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID, Stopped: j.Stopped, Policy: j.Policy}
+	if j.Sinks > 0 {
+		q.Sinks = j.Sinks - j.Fewer
+	}
 	if j.contender.Mode != "" {
 		q.Mode = j.contender.Mode
 	}
@@ -200,6 +213,8 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		return s.tunnels(ctx, j, r)
 	case kindTrips, kindServe:
 		return s.trips(ctx, j, r)
+	case kindFan:
+		return s.fan(ctx, j, r, q)
 	case kindBlocking:
 		return s.blocking(ctx, j, r)
 	case kindFar:

@@ -34,7 +34,7 @@ func printList(w io.Writer, chosen []spec) {
 // printResult prints a table for each case, and then the bounds.
 func printResult(w io.Writer, res *result) {
 	m := res.Machine
-	fmt.Fprintf(w, "%s, %d processors, %s, %s; load %s at the start\n", m.CPU, m.CPUs, m.Kernel, m.Go, m.Load)
+	fmt.Fprintf(w, "%s, %d processors, %s, TCP with %s, %s; load %s at the start\n", m.CPU, m.CPUs, m.Kernel, m.Congestion, m.Go, m.Load)
 	fmt.Fprintf(w, "%d rounds of %g s, interleaved; medians, ± half the distance of the quartiles\n", res.Rounds, res.Seconds)
 	if res.Interrupted {
 		fmt.Fprintln(w, "interrupted: the last case is not complete")

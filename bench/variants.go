@@ -25,6 +25,11 @@ const (
 	byUring    = "C loop, io_uring"
 	bySockmap  = "sockmap"
 	byProxy    = "examples/proxy"
+	// Of one stream to many sinks
+	byMulti     = "io.MultiWriter"
+	byOurMulti  = "zerocopy.MultiWriter"
+	byBroadcast = "broadcast"
+	byFanLimit  = "C loop, tee"
 )
 
 // variants are the contenders that are a copy function in a process of this
@@ -92,6 +97,8 @@ const (
 	modeFile        = "file"        // the destination is a new file
 	modeExchange    = "exchange"    // a new copy for every message
 	modeServe       = "serve"       // a file for every byte that arrives
+	modeFan         = "fan"         // many sinks
+	modeFanFile     = "fan-file"    // many sinks, the first is a new file
 )
 
 // An unknown passes bytes on and says nothing about it.

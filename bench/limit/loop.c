@@ -14,11 +14,7 @@ static void move(int from, int to)
 	int p[2];
 	ssize_t n, m;
 
-	if (pipe2(p, O_CLOEXEC) < 0) {
-		perror("pipe2");
-		exit(1);
-	}
-	fcntl(p[1], F_SETPIPE_SZ, PIPE); /* refused to a user who has too much of it */
+	open_pipe(p);
 	while ((n = splice(from, NULL, p[1], NULL, PIPE, SPLICE_F_MOVE)) > 0)
 		for (; n > 0; n -= m)
 			if ((m = splice(p[0], NULL, to, NULL, n, SPLICE_F_MOVE)) <= 0)
@@ -40,7 +36,7 @@ int main(int argc, char **argv)
 	become(argv[3]);
 	start(watch, NULL);
 	if (strcmp(argv[1], "-") == 0) {
-		int file = open(argv[2], O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+		int file = create(argv[2]);
 
 		conn = accept4(3, NULL, NULL, SOCK_CLOEXEC);
 		if (file < 0 || conn < 0)

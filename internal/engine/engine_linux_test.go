@@ -217,7 +217,7 @@ func TestResidue(t *testing.T) {
 			ztest.Equal(t, "residue", m.Mem(), content[30_000:n])
 		case "Pump":
 			for m.InPipe() > 0 {
-				if _, handled, err := m.Pump(); !handled || err != nil {
+				if _, handled, err := m.Pump(m.InPipe()); !handled || err != nil {
 					t.Fatal(handled, err)
 				}
 			}

@@ -35,11 +35,14 @@ type Mover struct {
 	NoPipe bool
 
 	pipe   *kpipe.Pipe // borrowed while it has bytes in it
+	keep   bool        // it is the caller's: see Load
 	inPipe int
 	mem    []byte // residue in user memory
 
 	// What a callback is asked for and what it leaves behind.
 	max     int
+	pump    int
+	try     bool
 	n       int
 	err     error // the errno of the last call, nil with n == 0 is a zero
 	srcErr  error // what the source's RawConn said from within the destination's
@@ -64,7 +67,7 @@ type Mover struct {
 	drainFn, pumpFn, waitFn, readFn, directFn, lookFn func(uintptr) bool
 	lockedFn                                          func(uintptr) bool
 	controlFn                                         func(uintptr)
-	sendfileFn, copyRangeFn, spliceFn                 func(in, out int) (int, error)
+	sendfileFn, copyRangeFn, spliceFn, teeFn          func(in, out int) (int, error)
 }
 
 var movers = sync.Pool{New: func() any {
@@ -73,7 +76,7 @@ var movers = sync.Pool{New: func() any {
 	m.directFn, m.lookFn = m.directReady, func(uintptr) bool { return true }
 	m.lockedFn = func(fd uintptr) bool { m.attempt(int(fd)); return true }
 	m.controlFn = func(fd uintptr) { m.attempt(int(fd)) }
-	m.sendfileFn, m.copyRangeFn, m.spliceFn = m.sendfile, m.copyRange, m.splice
+	m.sendfileFn, m.copyRangeFn, m.spliceFn, m.teeFn = m.sendfile, m.copyRange, m.splice, m.tee
 	return m
 }}
 
@@ -107,7 +110,19 @@ func (m *Mover) Discard() {
 	if m.pipe != nil {
 		m.Pool.Discard(m.pipe)
 	}
-	m.pipe, m.inPipe, m.mem = nil, 0, nil
+	m.pipe, m.keep, m.inPipe, m.mem = nil, false, 0, nil
+}
+
+// Load lends m a pipe with n bytes in it, which are its residue then. It keeps the pipe,
+// empty or not, until Unload.
+func (m *Mover) Load(pipe *kpipe.Pipe, n int) { m.pipe, m.keep, m.inPipe = pipe, true, n }
+
+// Unload takes the pipe back, and returns how many bytes are in it. It is nil if what was
+// in it could neither be moved nor read.
+func (m *Mover) Unload() (pipe *kpipe.Pipe, n int) {
+	pipe, n = m.pipe, m.inPipe
+	m.pipe, m.keep, m.inPipe = nil, false, 0
+	return pipe, n
 }
 
 // InPipe returns how many bytes of residue are in the private pipe.
@@ -133,28 +148,39 @@ func (m *Mover) Unpipe() error {
 		return nil
 	}
 	p := make([]byte, m.inPipe)
-	got := 0
+	n, err := m.ReadPipe(p)
+	m.mem = p[:n]
+	return err
+}
+
+// ReadPipe reads the residue in the private pipe, which is len(p) bytes, into p. It
+// is residue no more. It fails only if the kernel does.
+func (m *Mover) ReadPipe(p []byte) (got int, err error) {
 	for got < len(p) {
 		n, err := m.Calls.Read(m.pipe.R, p[got:])
 		if err != nil || n == 0 {
 			m.Discard()
-			m.mem = p[:got]
 			if err == nil {
 				err = io.ErrUnexpectedEOF
 			}
-			return err
+			return got, err
 		}
 		got += n
 	}
 	m.inPipe = 0
 	m.putPipe()
-	m.mem = p
-	return nil
+	return got, nil
+}
+
+// Hand makes the residue of m that of to, which has none, pipe and all.
+func (m *Mover) Hand(to *Mover) {
+	to.pipe, to.inPipe, to.mem = m.pipe, m.inPipe, m.mem
+	m.pipe, m.inPipe, m.mem = nil, 0, nil
 }
 
 // putPipe gives the empty private pipe back.
 func (m *Mover) putPipe() {
-	if m.pipe != nil {
+	if m.pipe != nil && !m.keep {
 		m.Pool.Put(m.pipe)
 		m.pipe = nil
 	}

@@ -89,12 +89,12 @@ func (m *Mover) drainReady(fd uintptr) bool {
 // Filled reports whether what is in the private pipe takes more than half of it.
 func (m *Mover) Filled() bool { return m.pipe != nil && m.inPipe > m.pipe.Size/2 }
 
-// Pump moves residue from the private pipe to the destination by one splice that
-// moves something; n is what the destination accepted. While it waits it holds
+// Pump moves at most max bytes of residue from the private pipe to the destination by
+// one splice that moves something; n is what the destination accepted. While it waits it holds
 // nothing but the pipe. With handled == false the residue is still in the pipe and
 // has to be delivered by a plain write.
-func (m *Mover) Pump() (n int, handled bool, err error) {
-	m.n, m.err = 0, nil
+func (m *Mover) Pump(max int) (n int, handled bool, err error) {
+	m.n, m.err, m.pump = 0, nil, min(max, m.inPipe)
 	err = m.Dst.Raw.Write(m.pumpFn)
 	switch {
 	case err != nil:
@@ -111,6 +111,18 @@ func (m *Mover) Pump() (n int, handled bool, err error) {
 	return 0, true, m.Dst.Fail("write", "splice", m.err)
 }
 
+// TryPump is Pump for all that is in the pipe, and does not wait: n is 0 where the
+// destination is not ready.
+func (m *Mover) TryPump() (n int, handled bool, err error) {
+	m.try = true
+	n, handled, err = m.Pump(m.inPipe)
+	m.try = false
+	if !handled && err == syscall.EAGAIN {
+		return 0, true, nil
+	}
+	return n, handled, err
+}
+
 // pumpReady waits only for a destination that is not ready by poll(2), too. For
 // one that is, no edge may ever come (H17): once that is a race, after that a plain
 // write tells.
@@ -118,7 +130,7 @@ func (m *Mover) pumpReady(fd uintptr) bool {
 	for range contradictions {
 		m.Syscalls++
 		m.n, m.err = m.spliceOut(int(fd))
-		if m.err != syscall.EAGAIN || !m.Dst.Pollable() {
+		if m.err != syscall.EAGAIN || !m.Dst.Pollable() || m.try {
 			return true
 		}
 		if ready, err := m.Calls.Poll(int(fd)); err != nil || ready&sys.Writable == 0 {

@@ -90,9 +90,9 @@ func (m *Mover) spliceIn(fd int) (int, error) {
 // spliceOut moves bytes from the private pipe to the destination.
 func (m *Mover) spliceOut(fd int) (n int, err error) {
 	if !m.rawOut {
-		return m.Calls.Splice(m.pipe.R, nil, fd, nil, m.inPipe)
+		return m.Calls.Splice(m.pipe.R, nil, fd, nil, m.pump)
 	}
-	return m.Calls.RawSplice(m.pipe.R, fd, m.inPipe)
+	return m.Calls.RawSplice(m.pipe.R, fd, m.pump)
 }
 
 // slept reports that a raw call was interrupted, so it has been sleeping: the

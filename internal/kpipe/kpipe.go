@@ -51,6 +51,9 @@ type Pipe struct {
 	class int
 }
 
+// Class returns the class that the pipe was made for, see [Sizes].
+func (pipe *Pipe) Class() int { return pipe.class }
+
 // A Pool is a set of empty pipes. The zero value is ready, and safe for
 // concurrent use.
 type Pool struct {
@@ -313,4 +316,15 @@ func (p *Pool) Stats() Stats {
 		Open: p.open, Idle: int64(p.idleCount()), Bytes: p.bytes, Budget: p.budget,
 		Created: p.created, Discarded: p.discarded, Refused: p.refused,
 	}
+}
+
+// ClassFor returns the largest class of which n pipes at a time are granted.
+func (p *Pool) ClassFor(n int) int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	class := p.allowed()
+	for class > 0 && int64(Sizes[class])*int64(n) > p.budget*int64(4-class)/4 {
+		class--
+	}
+	return class
 }

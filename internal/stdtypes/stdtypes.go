@@ -61,6 +61,13 @@ type bufioWriter struct {
 
 type multiReader struct{ readers []io.Reader }
 
+type multiWriter struct{ writers []io.Writer }
+
+type teeReader struct {
+	r io.Reader
+	w io.Writer
+}
+
 var (
 	bufioReaderOK = verify(reflect.TypeFor[bufio.Reader](), field{"buf", bytesType}, field{"rd", readerType},
 		field{"r", intType}, field{"w", intType}, field{"err", errorType},
@@ -71,6 +78,14 @@ var (
 	multiReaderType = reflect.TypeOf(io.MultiReader())
 	multiReaderOK   = multiReaderType.Kind() == reflect.Pointer &&
 		verify(multiReaderType.Elem(), field{"readers", reflect.TypeFor[[]io.Reader]()})
+
+	multiWriterType = reflect.TypeOf(io.MultiWriter())
+	multiWriterOK   = multiWriterType.Kind() == reflect.Pointer &&
+		verify(multiWriterType.Elem(), field{"writers", reflect.TypeFor[[]io.Writer]()})
+
+	teeReaderType = reflect.TypeOf(io.TeeReader(nil, nil))
+	teeReaderOK   = teeReaderType.Kind() == reflect.Pointer &&
+		verify(teeReaderType.Elem(), field{"r", readerType}, field{"w", writerType})
 )
 
 // Verified names the types whose layout is as it was verified to be, for tests:
@@ -78,6 +93,7 @@ var (
 func Verified() map[string]bool {
 	return map[string]bool{
 		"bufio.Reader": bufioReaderOK, "bufio.Writer": bufioWriterOK, "io.multiReader": multiReaderOK,
+		"io.multiWriter": multiWriterOK, "io.teeReader": teeReaderOK,
 		"io.nopCloser": nopCloserOK, "io.nopCloserWriterTo": nopCloserWriterToOK,
 	}
 }
@@ -119,6 +135,25 @@ func MultiReader(r io.Reader) (readers *[]io.Reader, ok bool) {
 		return nil, false
 	}
 	return &(*multiReader)(reflect.ValueOf(r).UnsafePointer()).readers, true
+}
+
+// MultiWriter returns the Writers of w, if it is what io.MultiWriter returns and its
+// layout is verified.
+func MultiWriter(w io.Writer) (writers []io.Writer, ok bool) {
+	if !multiWriterOK || reflect.TypeOf(w) != multiWriterType {
+		return nil, false
+	}
+	return (*multiWriter)(reflect.ValueOf(w).UnsafePointer()).writers, true
+}
+
+// TeeReader returns what r reads from and what it writes to, if it is what
+// io.TeeReader returns and its layout is verified.
+func TeeReader(r io.Reader) (inner io.Reader, w io.Writer, ok bool) {
+	if !teeReaderOK || reflect.TypeOf(r) != teeReaderType {
+		return nil, nil, false
+	}
+	m := (*teeReader)(reflect.ValueOf(r).UnsafePointer())
+	return m.r, m.w, true
 }
 
 // AtEnd is what io.MultiReader puts in the place of a Reader that is at its end,

@@ -20,7 +20,7 @@ import (
 func TestVerified(t *testing.T) {
 	t.Parallel()
 	verified := stdtypes.Verified()
-	if len(verified) != 5 {
+	if len(verified) != 7 {
 		t.Errorf("%d layouts", len(verified))
 	}
 	for name, ok := range verified {
@@ -93,6 +93,46 @@ func TestBufioWriter(t *testing.T) {
 	}
 	if wr, _, ok = stdtypes.BufioWriter(new(bufio.Writer)); wr != nil || !ok {
 		t.Errorf("zero: %T, %v", wr, ok)
+	}
+}
+
+func TestMultiWriter(t *testing.T) {
+	t.Parallel()
+	a, b := new(bytes.Buffer), new(strings.Builder)
+	writers, ok := stdtypes.MultiWriter(io.MultiWriter(a, io.MultiWriter(b)))
+	if !ok || len(writers) != 2 || writers[0] != io.Writer(a) || writers[1] != io.Writer(b) {
+		t.Errorf("%v, %v", writers, ok)
+	}
+	if writers, ok = stdtypes.MultiWriter(io.MultiWriter()); !ok || len(writers) != 0 {
+		t.Errorf("empty: %v, %v", writers, ok)
+	}
+	type multiWriter struct{ writers []io.Writer }
+	for name, v := range map[string]io.Writer{
+		"nil": nil, "a writer": a, "embedded": struct{ io.Writer }{io.MultiWriter(a)},
+		"io.MultiWriter by another name": struct {
+			*multiWriter
+			io.Writer
+		}{&multiWriter{[]io.Writer{a}}, a},
+	} {
+		if _, ok := stdtypes.MultiWriter(v); ok {
+			t.Errorf("%s is taken for an io.MultiWriter", name)
+		}
+	}
+}
+
+func TestTeeReader(t *testing.T) {
+	t.Parallel()
+	from, to := strings.NewReader("text"), new(bytes.Buffer)
+	r, w, ok := stdtypes.TeeReader(io.TeeReader(from, to))
+	if !ok || r != io.Reader(from) || w != io.Writer(to) {
+		t.Errorf("%T, %T, %v", r, w, ok)
+	}
+	for name, v := range map[string]io.Reader{
+		"nil": nil, "a reader": from, "embedded": struct{ io.Reader }{io.TeeReader(from, to)},
+	} {
+		if _, _, ok := stdtypes.TeeReader(v); ok {
+			t.Errorf("%s is taken for an io.TeeReader", name)
+		}
 	}
 }
 

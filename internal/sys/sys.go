@@ -76,6 +76,7 @@ const SpliceNonblock = 2
 const (
 	AccessMode = 3
 	WriteOnly  = 1
+	ReadWrite  = 2
 	ReadOnly   = 0
 	Append     = 0x400
 	Nonblock   = 0x800

@@ -20,6 +20,14 @@ func (s *Calls) Splice(in int, offIn *int64, out int, offOut *int64, n int) (int
 	})
 }
 
+// Tee duplicates at most n bytes of the pipe in into the pipe out by tee(2).
+func (s *Calls) Tee(in, out, n int) (int, error) {
+	return s.do(Call{"tee", in, out, n}, func(n int) (int, error) {
+		m, err := unix.Tee(in, out, n, SpliceNonblock)
+		return int(m), err
+	})
+}
+
 // RawSplice is Splice between a pipe and a socket without telling the scheduler. The
 // caller makes sure that the call does not sleep. EINTR is returned: only a call that
 // slept can be interrupted. Tests see it as "raw splice".
@@ -106,6 +114,11 @@ func (s *Calls) CopyFileRange(in int, offIn *int64, out int, n int) (int, error)
 // Read is read(2).
 func (s *Calls) Read(fd int, p []byte) (int, error) {
 	return s.do(Call{"read", fd, -1, len(p)}, func(n int) (int, error) { return unix.Read(fd, p[:n]) })
+}
+
+// Write is write(2).
+func (s *Calls) Write(fd int, p []byte) (int, error) {
+	return s.do(Call{"write", -1, fd, len(p)}, func(n int) (int, error) { return unix.Write(fd, p[:n]) })
 }
 
 // Pread is pread(2).

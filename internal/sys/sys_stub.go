@@ -22,6 +22,8 @@ func (s *Calls) CopyFileRange(in int, offIn *int64, out int, n int) (int, error)
 }
 func (s *Calls) Read(fd int, p []byte) (int, error)             { return 0, syscall.ENOSYS }
 func (s *Calls) Pread(fd int, p []byte, off int64) (int, error) { return 0, syscall.ENOSYS }
+func (s *Calls) Write(fd int, p []byte) (int, error)            { return 0, syscall.ENOSYS }
+func (s *Calls) Tee(in, out, n int) (int, error)                { return 0, syscall.ENOSYS }
 func (s *Calls) RawSplice(in, out, n int) (int, error)          { return 0, syscall.ENOSYS }
 func (s *Calls) Timeout(fd, option int) (int, error)            { return 0, syscall.ENOSYS }
 func (s *Calls) SetTimeout(fd, option, seconds int) error       { return syscall.ENOSYS }
