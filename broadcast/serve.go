@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"context"
 	"errors"
 	"io"
 	"slices"
@@ -121,7 +122,7 @@ func (s *Sink) fromRecording(n int64) error {
 	if off := zerocopy.Disabled(); s.copier == nil || s.copier.Disable != off {
 		s.copier = &zerocopy.Copier{Pages: b.pages, Disable: off}
 	}
-	sent, err := s.copier.Copy(nil, s.w, io.NewSectionReader(b.file, b.base+pos, n))
+	sent, err := s.copier.Copy(context.Background(), s.w, io.NewSectionReader(b.file, b.base+pos, n))
 	if err == nil && sent < n { // somebody has cut the file
 		err = io.ErrUnexpectedEOF
 	}
