@@ -447,7 +447,7 @@ func (b *Broadcast) serve(s *Sink, n int, last bool) {
 		s.missed(given)
 	case left.n > 0:
 		s.backlog = append(s.backlog, left)
-		if b.filling.spare == nil && err == nil {
+		if b.filling.spare == nil && err == nil && s.o.Policy != Block {
 			// It is this sink that has to do without a pipe if there is no other, and
 			// not the next.
 			if b.filling.spare, given = b.newPipe(); given != nil {
