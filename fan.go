@@ -5,7 +5,6 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
-	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
@@ -256,42 +255,6 @@ func (t *transfer) askBranches() (changed bool) {
 		}
 	}
 	return changed
-}
-
-// deadlines are several destinations, as a watch sees them.
-type deadlines []io.Writer
-
-// SetWriteDeadline sets that of each which has one.
-func (d deadlines) SetWriteDeadline(at time.Time) error {
-	for _, w := range d {
-		if w, ok := w.(interface{ SetWriteDeadline(time.Time) error }); ok {
-			w.SetWriteDeadline(at)
-		}
-	}
-	return nil
-}
-
-// watched returns what a cancelled copy to dst sets the write deadline of: dst, and the
-// Writers of the TeeReaders and the MultiWriter that its bytes pass.
-func (t *transfer) watched(dst io.Writer) any {
-	if t.watch == nil {
-		return dst
-	}
-	var d deadlines
-	for i := range t.from.layers {
-		if p := t.from.layers[i].tap; p != nil {
-			for _, b := range p.branches {
-				d = append(d, b.leaf)
-			}
-		}
-	}
-	if writers, ok := multiWriters(dst); ok {
-		return flatten(d, writers)
-	}
-	if d == nil {
-		return dst
-	}
-	return append(d, dst)
 }
 
 // fits returns how many of max bytes are taken at a time: no more than a buffer, if one
