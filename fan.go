@@ -35,6 +35,7 @@ type tap struct {
 type branch struct {
 	sink
 	of     *tap
+	under  io.Writer     // what a cancelled copy sets the write deadline of
 	kernel bool          // by tee and splice
 	m      *engine.Mover // for that; nil until it is used
 }
@@ -58,6 +59,7 @@ func (c *Copier) addBranches(p *tap, w io.Writer) {
 	}
 	b := &branch{of: p}
 	c.detectWriter(&b.sink, w)
+	b.under = b.leaf
 	if b.standard && len(b.buffers) == 0 {
 		c.inspectWriter(&b.sink)
 	}

@@ -142,11 +142,10 @@ func (t *transfer) watched(dst io.Writer) any {
 	}
 	var d deadlines
 	for i := range t.from.layers {
-		if p := t.from.layers[i].tap; p != nil {
-			for _, b := range p.branches {
-				d = append(d, b.leaf)
-			}
-		}
+		d = t.from.layers[i].tap.deadlines(d)
+	}
+	if t.to.tap != nil {
+		return t.to.tap.deadlines(d)
 	}
 	if writers, ok := multiWriters(dst); ok {
 		return flatten(d, writers)
@@ -155,4 +154,14 @@ func (t *transfer) watched(dst io.Writer) any {
 		return dst
 	}
 	return append(d, dst)
+}
+
+// deadlines appends to d what has the write deadlines of the branches. A nil tap has none.
+func (p *tap) deadlines(d deadlines) deadlines {
+	if p != nil {
+		for _, b := range p.branches {
+			d = append(d, b.under)
+		}
+	}
+	return d
 }
