@@ -7,7 +7,8 @@
 // and every transfer whose two ends are descriptors (files, pipes, TCP and unix
 // sockets, also under the standard library's transparent wrappers and under your
 // own where they say so) is moved by sendfile(2), splice(2) or
-// copy_file_range(2). Every other transfer is copied as io.Copy would copy it.
+// copy_file_range(2), and to several destinations by tee(2). Every other transfer is
+// copied as io.Copy would copy it.
 //
 // The rules, in the order in which they are applied:
 //
