@@ -1,6 +1,7 @@
 package broadcast
 
 import (
+	"io"
 	"os"
 
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
@@ -44,33 +45,46 @@ func (b *Broadcast) newPipe() (*kpipe.Pipe, error) {
 	return p, err
 }
 
-// discard drops the first n bytes in p.
+// discard drops the first n bytes in p: into /dev/null by splice, which is a matter of
+// references, or else by reading them.
 func (b *Broadcast) discard(p *kpipe.Pipe, n int) error {
 	if n > 0 && b.null == nil {
 		b.null, _ = os.OpenFile(os.DevNull, os.O_WRONLY, 0)
 	}
 	var buf []byte
-	for n > 0 {
+	for splice := b.null != nil && !b.off(); n > 0; {
 		var k int
 		var err error
-		if b.null != nil && buf == nil {
-			raw, rerr := b.null.SyscallConn()
-			if rerr == nil {
-				rerr = raw.Control(func(fd uintptr) { k, err = b.calls.Splice(p.R, nil, int(fd), nil, n) })
-			}
-			if rerr != nil || err != nil || k == 0 {
-				buf = make([]byte, readSize)
+		if splice {
+			if k, err = b.spliceAway(p, n); err != nil || k == 0 {
+				splice = false
 				continue
 			}
 		} else {
 			if buf == nil {
 				buf = make([]byte, readSize)
 			}
-			if k, err = b.calls.Read(p.R, buf[:min(n, len(buf))]); err != nil {
+			k, err = b.calls.Read(p.R, buf[:min(n, readSize)])
+			if err == nil && k == 0 {
+				err = io.ErrUnexpectedEOF
+			}
+			if err != nil {
 				return err
 			}
 		}
 		n -= k
 	}
 	return nil
+}
+
+// spliceAway drops some of the first n bytes in p by splice.
+func (b *Broadcast) spliceAway(p *kpipe.Pipe, n int) (k int, err error) {
+	raw, err := b.null.SyscallConn()
+	if err != nil {
+		return 0, err
+	}
+	if cerr := raw.Control(func(fd uintptr) { k, err = b.calls.Splice(p.R, nil, int(fd), nil, n) }); cerr != nil {
+		return 0, cerr
+	}
+	return k, err
 }
