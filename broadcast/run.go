@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math"
+	"net"
 	"os"
 	"time"
 
@@ -103,7 +104,7 @@ func (b *Broadcast) rounds() (err error) {
 func (b *Broadcast) drained(err error) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.finish && b.stopped == nil && (err == errEnd || errors.Is(err, os.ErrDeadlineExceeded)) {
+	if b.finish && b.stopped == nil && ended(err) {
 		err = nil
 	}
 	if b.stopped != nil {
@@ -128,6 +129,16 @@ func (b *Broadcast) drained(err error) error {
 		return b.rec.err
 	}
 	return nil
+}
+
+// ended reports whether err is what comes of End, or of closing the source after it.
+func ended(err error) bool {
+	for _, end := range []error{errEnd, os.ErrDeadlineExceeded, os.ErrClosed, net.ErrClosed, io.ErrClosedPipe} {
+		if errors.Is(err, end) {
+			return true
+		}
+	}
+	return false
 }
 
 // cancel ends everything because of cause.

@@ -101,7 +101,8 @@ func (s *Sink) next() (seg segment, recorded int64, err error) {
 		case len(s.backlog) > 0:
 			s.busy = true
 			seg = s.backlog[0]
-			s.backlog = slices.Delete(s.backlog, 0, 1)
+			s.backlog[0] = segment{}
+			s.backlog = s.backlog[1:]
 			return seg, 0, nil
 		case b.ended && pos == b.pos:
 			return seg, 0, errEnd
