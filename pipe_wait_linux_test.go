@@ -198,6 +198,40 @@ func TestPipeTeeBesideWrite(t *testing.T) {
 	}
 }
 
+// TestPipeCloseWhileFull: whoever waits for room hears that the Pipe is closed, and not
+// that nobody reads it, although one end is closed before the other; what a copy has
+// taken is handed back. The order in which the two are seen is chance: hence the rounds.
+func TestPipeCloseWhileFull(t *testing.T) {
+	t.Parallel()
+	for range 60 {
+		src := ztest.NewSource(t, ztest.Unix, ztest.Pattern(2).Bytes(100_000))
+		q := newPipe(t, 0)
+		q.Write([]byte("x"))
+		var n int64
+		for name, f := range map[string]func(p *zerocopy.Pipe) error{
+			"Write":    func(p *zerocopy.Pipe) error { _, err := p.Write([]byte("x")); return err },
+			"Tee":      func(p *zerocopy.Pipe) error { _, err := q.Tee(p, 1); return err },
+			"ReadFrom": func(p *zerocopy.Pipe) (err error) { n, err = p.ReadFrom(src.Reader); return err },
+		} {
+			p := newPipe(t, 0)
+			if name != "ReadFrom" {
+				fill(t, p)
+			}
+			var err error
+			waits := ztest.Go(t, name, func() { err = f(p) })
+			waits.AwaitParkedToWrite()
+			must(t, p.Close())
+			waits.Wait()
+			if !errors.Is(err, os.ErrClosed) {
+				t.Fatalf("%s: %v", name, err)
+			}
+			if name == "ReadFrom" {
+				checkRest(t, src, n, err)
+			}
+		}
+	}
+}
+
 // TestPipeCloseDuringCopies: Close ends a fill of a full Pipe and an emptying of an
 // empty one.
 func TestPipeCloseDuringCopies(t *testing.T) {

@@ -51,6 +51,11 @@ func TestFanContextOutlivesDeadlines(t *testing.T) {
 			s := &fanScene{t: t, layout: l, m: ofOur, c: track(t, nil)}
 			s.src = ztest.NewSource(t, ztest.TCP4, ztest.Pattern(94).Bytes(4<<20), ztest.NoEOF())
 			first, stuck, last := ztest.NewDest(t, ztest.Unix), ztest.NewDest(t, ztest.TCP4, ztest.StallAfter(0), ztest.Buffers(small)), ztest.NewDest(t, ztest.Unix)
+			for n := 1; n > 0; { // what is on its way to the peer makes room once more
+				stuck.Writer.SetWriteDeadline(time.Now().Add(20 * time.Millisecond))
+				n, _ = stuck.Writer.Write(make([]byte, 1<<20))
+			}
+			stuck.Writer.SetWriteDeadline(time.Time{})
 			ctx, cancel := context.WithCancelCause(context.Background())
 			defer cancel(nil)
 			rearm := func() {

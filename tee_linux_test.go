@@ -141,6 +141,12 @@ func fanCases() (cases []fanCase) {
 			}
 		}
 	}
+	if raceEnabled { // a quarter will do: each is 15 times as dear
+		for i := range cases[:len(cases)/4] {
+			cases[i] = cases[4*i]
+		}
+		cases = cases[:len(cases)/4]
+	}
 	return cases
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -167,8 +168,12 @@ func TestFanFailures(t *testing.T) {
 	t.Parallel()
 	const size = 300_000
 	content := ztest.Pattern(62).Bytes(size)
+	kinds := []ztest.Kind{ztest.TCP4, ztest.File, ztest.Unix, ztest.Pipe}
+	if raceEnabled {
+		kinds = kinds[:2] // each is 15 times as dear
+	}
 	for _, mode := range scriptedModes {
-		for _, from := range []ztest.Kind{ztest.TCP4, ztest.Unix, ztest.File, ztest.Pipe} {
+		for _, from := range kinds {
 			for at := range 3 {
 				for _, l := range layouts {
 					for name, m := range map[string]fanMakers{"io": ofIO, "ours": ofOur} {
@@ -301,6 +306,47 @@ func TestFanFailuresOfIO(t *testing.T) {
 					if got := run(m, zerocopy.Copy); got != want {
 						t.Errorf("%s, sink %d, %s, %s: %s, with io.Copy %s", mode, at, l, name, got, want)
 					}
+				}
+			}
+		}
+	}
+}
+
+// TestFanMethods: Write, WriteString and Read of our types, without a Copy, are those
+// of io's.
+func TestFanMethods(t *testing.T) {
+	t.Parallel()
+	text := string(ztest.Pattern(63).Bytes(5000))
+	calls := map[string]func(m fanMakers, w ...io.Writer) (int, error){
+		"Write":       func(m fanMakers, w ...io.Writer) (int, error) { return m.multi(w...).Write([]byte(text)) },
+		"WriteString": func(m fanMakers, w ...io.Writer) (int, error) { return io.WriteString(m.multi(w...), text) },
+		"Read": func(m fanMakers, w ...io.Writer) (int, error) {
+			return m.tee(strings.NewReader(text), m.multi(w...)).Read(make([]byte, 5000))
+		},
+		"Read of one": func(m fanMakers, w ...io.Writer) (int, error) {
+			return m.tee(strings.NewReader(text), w[1]).Read(make([]byte, 5000))
+		},
+		"Read to the end": func(m fanMakers, w ...io.Writer) (int, error) {
+			return m.tee(strings.NewReader(""), w[1]).Read(make([]byte, 5000))
+		},
+	}
+	for name, call := range calls {
+		for _, mode := range scriptedModes {
+			for _, at := range []int{0, 3000, 5000} {
+				run := func(m fanMakers) (all string) {
+					before, after := new(bytes.Buffer), new(strings.Builder)
+					bad := &scripted{mode: mode, at: at}
+					defer func() {
+						if what := recover(); what != nil {
+							all = fmt.Sprint("panic ", what)
+						}
+						all += fmt.Sprint(" ", before.Len(), len(bad.got), after.Len())
+					}()
+					n, err := call(m, before, bad, after)
+					return fmt.Sprint(n, " ", err)
+				}
+				if got, want := run(ofOur), run(ofIO); got != want {
+					t.Errorf("%s, %s after %d: %s, io's %s", name, mode, at, got, want)
 				}
 			}
 		}
