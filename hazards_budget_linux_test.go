@@ -31,9 +31,11 @@ func TestH10PipesAreCloseOnExecFromBirth(t *testing.T) {
 		if err != nil {
 			t.Error(err)
 		}
-		mu.Lock()
-		private[name] = true
-		mu.Unlock()
+		if strings.HasPrefix(name, "pipe:") { // else that splice did not find what the second does as a rule
+			mu.Lock()
+			private[name] = true
+			mu.Unlock()
+		}
 	}
 	c := track(t, func(call *sys.Call, nth int) (int, error, bool) {
 		switch {
