@@ -135,6 +135,8 @@ func TestHungWriter(t *testing.T) {
 		r.start(t.Context())
 		r.feed(1000)
 		bad.set(true)
+		r.feed(1000)
+		bad.awaitHung(t)
 		r.feed(8 << 20)
 		r.awaitAll(good)
 		select {
@@ -142,7 +144,6 @@ func TestHungWriter(t *testing.T) {
 			t.Error("Done is closed while the Writer is in use")
 		default:
 		}
-		bad.awaitHung(t)
 		bad.set(false)
 		err := s.Wait()
 		var lag *broadcast.LagError
@@ -189,6 +190,8 @@ func TestHungWriter(t *testing.T) {
 		r.add(good, nil)
 		r.start(t.Context())
 		bad.set(true)
+		r.feed(1000)
+		bad.awaitHung(t)
 		fed := ztest.Go(t, "feed", func() { r.feed(12 << 20) })
 		still, pos := 0, int64(0)
 		ztest.Eventually(t, ztest.Patience, "the stream to stand still", func() bool {
@@ -201,7 +204,6 @@ func TestHungWriter(t *testing.T) {
 		must(t, s.Close())
 		fed.Wait() // though its Write hangs
 		r.awaitAll(good)
-		bad.awaitHung(t)
 		bad.set(false)
 		if err := s.Wait(); err != broadcast.ErrClosed {
 			t.Error(err)

@@ -67,7 +67,12 @@ func NewSource(tb testing.TB, k Kind, content []byte, opts ...Option) *Source {
 		s.openFile()
 		close(s.done)
 	}
-	tb.Cleanup(s.Close)
+	tb.Cleanup(func() {
+		s.Close()
+		// A testing.T keeps the functions given to Cleanup after they ran, and is itself
+		// kept by its parent: with all tests of a package that would be all contents.
+		s.Content = nil
+	})
 	return s
 }
 
