@@ -107,7 +107,7 @@ func TestBadSinks(t *testing.T) {
 	uncomparable := struct {
 		io.Writer
 		tag any
-	}{new(bytes.Buffer), []byte("tag")}
+	}{io.Discard, []byte("tag")}
 	for range 2 { // nobody can tell that it is the same
 		_, err := s.b.Add(uncomparable, nil)
 		must(t, err)
