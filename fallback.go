@@ -14,6 +14,7 @@ import (
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // plain copies as io.Copy does: by the source's WriteTo, else by the destination's
@@ -65,7 +66,7 @@ func (c *Copier) fromMemory(dst io.Writer, src io.Reader) (n int64, err error, o
 		return 0, nil, false
 	}
 	counters.memory.Add(1)
-	counters.bytes[Delegated].Add(n)
+	tally.Bytes[Delegated].Add(n)
 	return n, err, true
 }
 

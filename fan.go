@@ -197,7 +197,7 @@ func (t *transfer) chooseFan() ways {
 		return ways{why: hidden}
 	case t.off.Has(Tee) || t.off.Has(Splice):
 		return because(ReasonDisabled)
-	case src.Kind.Socket() || t.c.Pages == Share:
+	case src.Kind.Socket() || t.c.Pages == Share || src.Unchanging(t.c.calls):
 	case t.c.Pages == Stable:
 		return because(ReasonStable)
 	default:

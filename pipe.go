@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // A Pipe is a kernel buffer: bytes that are in it are in no user memory, and they
@@ -41,6 +42,15 @@ var (
 	_ io.ReaderFrom      = (*Pipe)(nil)
 	_ io.WriterTo        = (*Pipe)(nil)
 )
+
+func init() {
+	engine.PipeFiles = func(v any) (r, w *os.File) {
+		if p, ok := v.(*Pipe); ok && p != nil {
+			r, w = p.r, p.w
+		}
+		return r, w
+	}
+}
 
 // NewPipe returns an empty Pipe of at least size bytes; 0 is what the system gives,
 // 64 KiB as a rule. The kernel rounds size up to a power of two pages. It fails where
@@ -98,7 +108,7 @@ func (p *Pipe) Tee(dst *Pipe, n int64) (int64, error) {
 		return 0, nil
 	}
 	m, err := engine.TeeFiles(dst.w, p.r, int(min(n, math.MaxInt32)))
-	counters.bytes[Tee].Add(int64(m))
+	tally.Bytes[Tee].Add(int64(m))
 	return int64(m), dst.whyClosed(err)
 }
 

@@ -41,7 +41,7 @@ func (c *Copier) choose(to *sink, from *chain, room int64, off MechanismSet) way
 	case !to.end.Known():
 		return ways{why: to.why}
 	}
-	w := choose(&to.end, &from.end, room, c.Pages, off)
+	w := choose(&to.end, &from.end, room, c.lending(&to.end, &from.end), off)
 	if !c.refusals.Empty() {
 		w = c.remembered(w, &to.end, &from.end)
 	}
@@ -52,6 +52,19 @@ func (c *Copier) choose(to *sink, from *chain, room int64, off MechanismSet) way
 		w.why.typ = reflect.TypeOf(to.leaf)
 	}
 	return w
+}
+
+// lending returns the policy for pages of src. Those of a sealed memfd, such as a
+// pages.Constant, cannot change, so that nobody sees whether they are lent.
+func (c *Copier) lending(dst, src *engine.End) Pages {
+	if c.Pages == Share || src.Kind != engine.File {
+		return c.Pages
+	}
+	// Only where it makes a difference: it takes a system call.
+	if (c.Pages == Stable || dst.Kind == engine.Pipe || dst.Kind.Socket() && dst.File != nil) && src.Unchanging(c.calls) {
+		return Share
+	}
+	return c.Pages
 }
 
 // remembered drops the ways that this kernel has refused before.

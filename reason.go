@@ -69,6 +69,19 @@ const (
 	ReasonLayout
 	// ReasonPlatform: not Linux.
 	ReasonPlatform
+	// ReasonNoLoan: user memory is lent to pipes and TCP connections only.
+	ReasonNoLoan
+	// ReasonCopied: the network device copies the user memory that it is lent, as
+	// loopback and veth do, so that a plain write costs less. See package pages.
+	ReasonCopied
+	// ReasonLentElsewhere: somebody else lends user memory to the same socket, and the
+	// kernel's counts of what it gives back cannot be told apart.
+	ReasonLentElsewhere
+	// ReasonLocked: the limits RLIMIT_MEMLOCK or net.core.optmem_max allow no loan of
+	// user memory.
+	ReasonLocked
+	// ReasonMeasured: a plain write has been measured to be faster on this kernel.
+	ReasonMeasured
 
 	reasons // how many there are
 )
@@ -76,6 +89,7 @@ const (
 var reasonNames = [reasons]string{
 	"", "not-descriptor", "own-method", "prefix", "small", "start", "file-pages", "stable", "disabled", "append", "blocking",
 	"messages", "device", "same-file", "access", "no-pipe", "refused", "check", "nested", "layout", "platform",
+	"no-loan", "copied", "lent-elsewhere", "locked", "measured",
 }
 
 var reasonTexts = [reasons]string{
@@ -100,6 +114,11 @@ var reasonTexts = [reasons]string{
 	ReasonNested:        "is read through its own methods",
 	ReasonLayout:        "has a layout that is not verified for this Go release",
 	ReasonPlatform:      "is on a system without these calls",
+	ReasonNoLoan:        "is of a kind that takes no loan of user memory",
+	ReasonCopied:        "is reached through a device that copies what it is lent",
+	ReasonLentElsewhere: "is lent memory by somebody else, too",
+	ReasonLocked:        "could be lent memory if RLIMIT_MEMLOCK and net.core.optmem_max allowed it",
+	ReasonMeasured:      "is written to faster than lent to on this kernel",
 }
 
 // String returns the reason's short name, for logs and labels; "" for ReasonNone.

@@ -9,6 +9,7 @@ import (
 	"sync/atomic"
 
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // Stats are the counts of this process since its start.
@@ -58,7 +59,6 @@ type PipeStats struct {
 var counters struct {
 	began, ended atomic.Int64 // copies
 	memory       atomic.Int64 // copies that fromMemory made, which are in neither
-	bytes, calls [mechanisms]atomic.Int64
 
 	mu      sync.Mutex                                 // held to replace reasons
 	reasons atomic.Pointer[map[reasonKey]*reasonCount] // never changed, only replaced
@@ -132,8 +132,8 @@ func ReadStats() Stats {
 	s.Active = max(counters.began.Load()-s.Copies, 0)
 	s.Copies += counters.memory.Load()
 	for m := range mechanisms {
-		if n := counters.bytes[m].Load(); n > 0 {
-			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, counters.calls[m].Load()})
+		if n := tally.Bytes[m].Load(); n > 0 {
+			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, tally.Calls[m].Load()})
 		}
 	}
 	if m := counters.reasons.Load(); m != nil {

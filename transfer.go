@@ -12,6 +12,7 @@ import (
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // A transfer is one copy under way, on one goroutine.
@@ -276,9 +277,9 @@ func startsInMemory(src io.Reader) bool {
 // add counts n bytes that went one way. Bytes that go the same way for the same
 // reason make one step.
 func (t *transfer) add(m Mechanism, route string, n, calls int64, w why) {
-	counters.bytes[m].Add(n)
+	tally.Bytes[m].Add(n)
 	if calls != 0 {
-		counters.calls[m].Add(calls)
+		tally.Calls[m].Add(calls)
 	}
 	for i := len(t.steps) - 1; i >= 0; i-- {
 		if s := &t.steps[i]; s.mechanism == m && s.route == route && s.why == w {

@@ -5,6 +5,7 @@ import (
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // A turn moves one chunk from the leaf to the destination, one function a way.
@@ -368,6 +369,6 @@ func (t *transfer) charge() {
 	if n := t.calls(); n > 0 && len(t.steps) > 0 {
 		last := &t.steps[len(t.steps)-1]
 		last.calls += n
-		counters.calls[last.mechanism].Add(n)
+		tally.Calls[last.mechanism].Add(n)
 	}
 }

@@ -224,6 +224,15 @@ func (e *End) FSType(calls *sys.Calls) (magic int64) {
 	return magic
 }
 
+// Unchanging reports whether e is a file whose content can neither change nor be cut: a
+// memfd that is sealed.
+func (e *End) Unchanging(calls *sys.Calls) (sealed bool) {
+	if e.Kind == File && e.Raw != nil {
+		e.Raw.Control(func(fd uintptr) { sealed = calls.Unchanging(int(fd)) })
+	}
+	return sealed
+}
+
 // Pollable reports whether a call on e that finds it not ready says EAGAIN and
 // the runtime's poller can wait for it.
 func (e *End) Pollable() bool {

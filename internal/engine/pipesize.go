@@ -10,6 +10,10 @@ import (
 
 // What a pipe that is an *os.File holds and can hold.
 
+// PipeFiles returns the ends of a *zerocopy.Pipe, which the packages beside the root may
+// use as it does itself; of any other value nil. The root sets it.
+var PipeFiles func(v any) (r, w *os.File)
+
 // PipeBuffered returns how many bytes are in the pipe, 0 if f is closed.
 func PipeBuffered(f *os.File) (n int) {
 	control(f, func(fd int) (err error) {

@@ -19,7 +19,20 @@ type Calls struct {
 	// Intercept is asked before each call. With done == true the call is not
 	// made and has the result (n, err); EINTR is retried like the kernel's own.
 	Intercept func(c *Call) (n int, err error, done bool)
+	// Complete, if it is set, is asked in the place of a socket's error queue.
+	Complete func(fd int) (c Completion, ok bool, err error)
 }
+
+// A Completion says that the sends First to Last, both included, are not held by the
+// kernel any more. Sends with MSG_ZEROCOPY are counted from 0 as the socket is made,
+// modulo 2³². Copied says that the bytes of at least one of them were copied after all.
+type Completion struct {
+	First, Last uint32
+	Copied      bool
+}
+
+// HugePage is the size of a huge page, and the alignment of memory that may have some.
+const HugePage = 2 << 20
 
 // do makes call c by f, unless it is intercepted.
 func (s *Calls) do(c Call, f func(n int) (int, error)) (int, error) {

@@ -1,0 +1,14 @@
+// Package tally has the counts of bytes and system calls by mechanism, for the packages
+// that move bytes. ReadStats of package zerocopy reports them.
+package tally
+
+import "sync/atomic"
+
+// Bytes and Calls are counted by the number of a zerocopy.Mechanism.
+var Bytes, Calls [16]atomic.Int64
+
+// Add counts n bytes and one system call.
+func Add(mechanism uint8, n int64) {
+	Bytes[mechanism].Add(n)
+	Calls[mechanism].Add(1)
+}

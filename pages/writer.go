@@ -1,0 +1,485 @@
+package pages
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/sys"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
+)
+
+// The errors of a Writer that is not used as it has to be. Nothing is lost by them.
+var (
+	// ErrClosed: the Writer is closed.
+	ErrClosed = errors.New("pages: the Writer is closed")
+	// ErrInUse: another goroutine is in a method of the Writer, which takes one at a time.
+	ErrInUse = errors.New("pages: the Writer is used by two goroutines at a time")
+	// ErrNotLent: Commit without a buffer from Next.
+	ErrNotLent = errors.New("pages: Commit without a buffer from Next")
+	// ErrLent: the buffer that Next returned has to be committed first.
+	ErrLent = errors.New("pages: the buffer from Next has not been committed")
+)
+
+// A Writer sends what is put into its buffers of page memory to one destination. See the
+// package for how, and for when not to use one.
+//
+// There are two ways of putting something in, that can be mixed: Next and Commit, and those
+// of a bufio.Writer, which collect until a buffer is full or Flush is called.
+//
+// An error of the destination is returned by whatever met it and by everything after it,
+// except for a timeout: then what was not sent is kept, and the next call goes on with it.
+//
+// One goroutine at a time may use a Writer, another gets ErrInUse; Stats may be called at
+// any time. The destination's deadlines and its Close end every wait. While anything is lent
+// to a TCP connection, others may read from it, but only the Writer may write to it.
+type Writer struct {
+	w     io.Writer
+	calls *sys.Calls
+	o     Options
+	route route
+	// Of a pipe: its capacity when it was last looked at, whether pages are given away, and
+	// after how many bytes that begins.
+	capacity int
+	fresh    bool
+	bulk     int64
+	lend     bool
+
+	ring *ring
+	buf  []byte // the run at the ring's head: what Next returned or Write fills
+	out  bool   // it is the caller's, by Next
+	off  int    // of it was sent
+	fill int    // is to be sent
+	lent bool   // some of it was lent
+	err  error
+
+	busy   atomic.Bool
+	closed bool
+	count  counts
+}
+
+// counts are what Stats reports.
+type counts struct {
+	bytes, lent, held, abandoned, commits atomic.Int64
+
+	mu  sync.Mutex
+	by  zerocopy.Mechanism
+	why why
+	// of a socket
+	completions, noBuffer int64
+}
+
+var (
+	_ io.Writer       = (*Writer)(nil)
+	_ io.StringWriter = (*Writer)(nil)
+	_ io.ByteWriter   = (*Writer)(nil)
+	_ io.ReaderFrom   = (*Writer)(nil)
+	_ io.Closer       = (*Writer)(nil)
+)
+
+// NewWriter returns a Writer to w, of which a *net.TCPConn, a *zerocopy.Pipe, and an *os.File
+// that is a pipe, a FIFO or a TCP socket can be lent memory. Any other destination is written
+// to plainly, and Stats says why. A nil o is the default. It fails if an option cannot be,
+// and where there is no memory. A Writer that is not needed any more has to be closed.
+func NewWriter(w io.Writer, o *Options) (*Writer, error) { return newWriter(nil, w, o) }
+
+func newWriter(calls *sys.Calls, w io.Writer, o *Options) (*Writer, error) {
+	if o == nil {
+		o = new(Options)
+	}
+	complete, err := o.complete()
+	if err != nil {
+		return nil, err
+	}
+	if w == nil {
+		return nil, errors.New("pages: the destination is nil")
+	}
+	b := &Writer{w: w, calls: calls, o: complete, lend: true}
+	b.route = choose(calls, w, complete)
+	if err := b.arrange(); err != nil {
+		b.route.close()
+		return nil, err
+	}
+	if b.ring, err = newRing(calls, b.o.Memory, b.o.Huge, b.o.Check); err != nil {
+		b.route.close()
+		return nil, fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
+	}
+	b.note()
+	return b, nil
+}
+
+// arrange fills in the options that depend on the route.
+func (b *Writer) arrange() error {
+	size, memory, from := defaultSize, 0, pageSize
+	switch r := b.route.(type) {
+	case *toSocket:
+		memory, from = defaultMemory, lendFromSocket
+	case *toPipe:
+		from = lendFromPipe
+		capacity, err := r.l.Size()
+		if err != nil {
+			return err
+		}
+		size = max(size, capacity/4) // and not so much that the reader waits for it
+		b.fresh = r.fresh
+		b.capacity = capacity
+	}
+	if b.o.Size == 0 {
+		b.o.Size = size
+	}
+	if b.o.LendFrom == 0 {
+		b.o.LendFrom = from
+	}
+	b.o.Memory = max(b.o.Memory, memory, b.need())
+	if b.fresh && b.o.Lend == Fastest {
+		b.lend, b.bulk = false, bulkFrom
+		b.o.Huge, b.o.Memory = false, b.o.Size
+	}
+	b.o.Memory = roundUp(b.o.Memory)
+	return nil
+}
+
+// need returns how much memory the Writer cannot do without.
+func (b *Writer) need() int {
+	switch _, socket := b.route.(*toSocket); {
+	case socket:
+		return 2 * b.o.Size
+	case b.fresh && b.o.Huge:
+		return roundHuge(b.o.Size) + sys.HugePage
+	case b.capacity > 0 && !b.fresh:
+		return b.capacity + 3*b.o.Size
+	}
+	return b.o.Size
+}
+
+// roundHuge returns the least whole number of huge pages that have n bytes.
+func roundHuge(n int) int { return (n + sys.HugePage - 1) / sys.HugePage * sys.HugePage }
+
+// roundUp returns the least whole number of pages that have n bytes.
+func roundUp(n int) int { return (n + pageSize - 1) / pageSize * pageSize }
+
+// enter begins a method that moves bytes.
+func (b *Writer) enter() error {
+	if !b.busy.CompareAndSwap(false, true) {
+		return ErrInUse
+	}
+	if b.closed {
+		b.busy.Store(false)
+		return ErrClosed
+	}
+	return nil
+}
+
+func (b *Writer) leave() { b.busy.Store(false) }
+
+// Next returns a buffer of Size bytes that the kernel does not hold, to be filled and given
+// to Commit; its content is undefined. It sends first what Write has collected. It waits
+// while the kernel holds all memory.
+func (b *Writer) Next() ([]byte, error) {
+	if err := b.enter(); err != nil {
+		return nil, err
+	}
+	defer b.leave()
+	if b.out {
+		return nil, ErrLent
+	}
+	if err := b.flush(); err != nil {
+		return nil, err
+	}
+	if err := b.buffer(); err != nil {
+		return nil, err
+	}
+	b.out = true
+	return b.buf, nil
+}
+
+// Commit sends the first n bytes of the buffer that Next returned, and takes the buffer back:
+// the caller must not touch it any more. It returns when the destination has accepted all n
+// bytes, which is not yet when the kernel has given them back, see Wait. An n that is less
+// than 0 or more than the buffer has is an error, and the buffer stays the caller's.
+func (b *Writer) Commit(n int) error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
+	switch {
+	case !b.out:
+		return ErrNotLent
+	case n < 0 || n > len(b.buf):
+		return fmt.Errorf("pages: Commit of %d bytes of a buffer of %d", n, len(b.buf))
+	}
+	b.out = false
+	b.fill = n
+	b.count.commits.Add(1)
+	return b.flush()
+}
+
+// Flush sends what Write and its like have collected.
+func (b *Writer) Flush() error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
+	if b.out {
+		return ErrLent
+	}
+	return b.flush()
+}
+
+// Wait sends what was collected, and waits until the kernel has given everything back: until
+// a TCP peer has acknowledged it, or the reader of a pipe has read it. For fresh pages and
+// what was copied there is nothing to wait for. A peer that has acknowledged bytes has not
+// read them yet.
+func (b *Writer) Wait() error {
+	if err := b.enter(); err != nil {
+		return err
+	}
+	defer b.leave()
+	if b.out {
+		return ErrLent
+	}
+	if err := b.flush(); err != nil {
+		return err
+	}
+	for {
+		if err := b.reclaim(); err != nil {
+			return err
+		}
+		l, ok := b.ring.oldest()
+		if !ok {
+			return nil
+		}
+		if told, err := b.route.await(l); !told || err != nil {
+			return errors.Join(err, b.renewUntold(told))
+		}
+	}
+}
+
+// Close gives the memory back to the system. It does not flush, and does not close the
+// destination: bytes that were collected and not flushed are lost, and an error says so.
+//
+// It waits for what a TCP connection was lent, for Options.Linger at the most. What is still
+// lent then is counted as Abandoned: its pages leave the process, and stay intact for the
+// kernel until it is done with them, so that what the peer gets is right. But its
+// completions stay on the socket's error queue, so the connection should be closed soon.
+func (b *Writer) Close() error {
+	if err := b.enter(); err != nil {
+		if err == ErrClosed {
+			return nil
+		}
+		return err
+	}
+	defer b.leave()
+	b.closed = true
+	unsent := b.fill - b.off
+	if _, socket := b.route.(*toSocket); socket {
+		b.linger()
+	}
+	b.count.abandoned.Add(b.count.held.Swap(0))
+	b.note()
+	b.route.close()
+	b.ring.close()
+	b.buf = nil
+	if unsent > 0 && b.err == nil {
+		return fmt.Errorf("pages: %d bytes were not flushed before Close", unsent)
+	}
+	return nil
+}
+
+// linger waits for what is lent, in vain where the connection is closed.
+func (b *Writer) linger() {
+	end := time.Now().Add(b.o.Linger)
+	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
+		if err := b.reclaim(); err != nil || b.count.held.Load() == 0 || !time.Now().Before(end) {
+			return
+		}
+		time.Sleep(pause)
+	}
+}
+
+// buffer makes b.buf the run at the ring's head.
+func (b *Writer) buffer() error {
+	for b.buf == nil {
+		p, err := b.ring.take(b.o.Size)
+		if err == nil && p == nil {
+			if err = b.reclaim(); err == nil {
+				p, err = b.ring.take(b.o.Size)
+			}
+		}
+		if err == nil && p == nil {
+			err = b.makeRoom()
+		}
+		if err != nil {
+			return err
+		}
+		b.buf, b.off, b.fill, b.lent = p, 0, 0, false
+	}
+	return nil
+}
+
+// makeRoom waits for memory, or gets more where a pipe has been enlarged since.
+func (b *Writer) makeRoom() error {
+	if r, pipe := b.route.(*toPipe); pipe {
+		size, err := r.l.Size()
+		if err != nil {
+			return err
+		}
+		if size > b.capacity {
+			b.capacity = size
+			b.o.Memory = max(b.o.Memory, roundUp(b.need()))
+			return b.renew()
+		}
+	}
+	l, ok := b.ring.oldest()
+	if !ok {
+		return errors.New("pages: the memory is used up and nothing is lent")
+	}
+	told, err := b.route.await(l)
+	return errors.Join(err, b.renewUntold(told))
+}
+
+// renewUntold gets new memory if nobody tells when the old is given back.
+func (b *Writer) renewUntold(told bool) error {
+	if told {
+		return nil
+	}
+	return b.renew()
+}
+
+// renew leaves the memory to the kernel, which keeps what it holds of it, and gets new.
+func (b *Writer) renew() error {
+	r, err := newRing(b.calls, b.o.Memory, b.o.Huge, b.o.Check)
+	if err != nil {
+		return fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
+	}
+	r.poison = b.ring.poison
+	b.ring.close()
+	b.ring = r
+	b.count.abandoned.Add(b.count.held.Swap(0))
+	return nil
+}
+
+// reclaim takes back what was given back.
+func (b *Writer) reclaim() error {
+	if _, ok := b.ring.oldest(); !ok {
+		return nil
+	}
+	back, err := b.route.back()
+	if err != nil {
+		return err
+	}
+	b.ring.reclaim(func(l *loan) bool {
+		if !back(l) {
+			return false
+		}
+		b.count.held.Add(-int64(l.n))
+		return true
+	})
+	b.note()
+	return nil
+}
+
+// flush sends what is between off and fill.
+func (b *Writer) flush() error {
+	if b.err != nil {
+		return b.err
+	}
+	if b.buf == nil {
+		return nil
+	}
+	for b.off < b.fill {
+		n, err := b.send(b.buf[b.off:b.fill])
+		b.off += n
+		if err != nil {
+			if !isTimeout(err) {
+				b.err = err
+			}
+			return err
+		}
+	}
+	return b.sent()
+}
+
+// send sends as much of p as finds room.
+func (b *Writer) send(p []byte) (int, error) {
+	by, _ := b.route.lends()
+	lend := b.lend && by != zerocopy.Buffered && len(p) >= b.o.LendFrom && !zerocopy.Disabled().Has(by)
+	n, l, lent, err := b.route.send(p, lend)
+	b.count.bytes.Add(int64(n))
+	if lent {
+		b.count.lent.Add(int64(n))
+		b.lent = true
+		if !b.fresh {
+			l.n = n
+			b.count.held.Add(int64(n))
+			b.ring.lend(b.off+n, l)
+		}
+	} else {
+		by = zerocopy.Buffered
+	}
+	tally.Add(uint8(by), int64(n))
+	if now, _ := b.route.lends(); b.lend && now != b.count.by {
+		b.note()
+	}
+	return n, err
+}
+
+// sent ends the use of a buffer that was sent.
+func (b *Writer) sent() error {
+	n := b.fill
+	switch {
+	case !b.lent:
+		b.ring.protect(len(b.buf))
+	case b.fresh:
+		if err := b.ring.give(n); err != nil {
+			if err = b.renew(); err != nil {
+				b.err = err
+				return err
+			}
+		}
+	default:
+		b.ring.pass(n)
+	}
+	b.buf, b.off, b.fill, b.lent = nil, 0, 0, false
+	if b.bulk > 0 && b.count.bytes.Load() >= b.bulk {
+		b.prove()
+	}
+	return nil
+}
+
+// prove takes huge pages once a Writer that may lend fresh ones has proved to be bulk: to
+// clear the first takes as long as some hundred KB take to be written.
+func (b *Writer) prove() {
+	b.bulk = 0
+	b.o.Huge = true
+	b.o.Memory = roundHuge(b.o.Size) + sys.HugePage
+	if b.renew() != nil {
+		return // and goes on as it is
+	}
+	b.lend = true
+	b.note()
+}
+
+// isTimeout reports whether err is a deadline that has passed, after which the destination
+// can be used again.
+func isTimeout(err error) bool {
+	var t interface{ Timeout() bool }
+	return errors.As(err, &t) && t.Timeout()
+}
+
+// note brings the part of the counts up to date that is not counted as it happens.
+func (b *Writer) note() {
+	c := &b.count
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.by, c.why = b.route.lends(); !b.lend && c.by != zerocopy.Buffered {
+		c.by, c.why = zerocopy.Buffered, why{zerocopy.ReasonStart, nil}
+	}
+	if s, ok := b.route.(*toSocket); ok {
+		c.completions, c.noBuffer = s.l.Completions, s.l.NoBuffer
+	}
+}
