@@ -98,6 +98,12 @@ func (l *lastReason) add(w why, bytes int64) {
 	}
 }
 
+func init() {
+	tally.Reason = func(typ reflect.Type, reason, end uint8, n int64) {
+		new(lastReason).add(why{reason: Reason(reason), end: End(end), typ: typ}, n)
+	}
+}
+
 func findReason(k reasonKey) *reasonCount {
 	if m := counters.reasons.Load(); m != nil {
 		return (*m)[k]

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
 // The goroutine of a sink: it moves what Run has left to it.
@@ -209,6 +210,7 @@ func (s *Sink) splice(seg segment, pump func() (int, bool, error)) (left segment
 		n, handled, perr := pump()
 		if n > 0 {
 			s.moved(n)
+			tally.Add(uint8(zerocopy.Tee), int64(n))
 		}
 		if !handled {
 			s.refused()
@@ -250,6 +252,7 @@ func (s *Sink) write(seg segment) (left segment, err error) {
 			k = 0
 		}
 		s.moved(k)
+		tally.Add(uint8(zerocopy.Buffered), int64(k))
 		if err == nil && k < n {
 			err = io.ErrShortWrite
 		}

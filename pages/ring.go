@@ -131,15 +131,17 @@ func (r *ring) protect(n int) {
 	r.calls.Protect(r.mem[at:at+int(r.pages(n))*r.page], true)
 }
 
-// reclaim takes the loans back that back says are.
-func (r *ring) reclaim(back func(*loan) bool) {
-	for r.first < len(r.loans) && back(&r.loans[r.first]) {
+// reclaim takes the loans back that were given back, and returns how many bytes they had.
+func (r *ring) reclaim(from route) (n int64) {
+	for r.first < len(r.loans) && from.isBack(&r.loans[r.first]) {
 		r.free(r.loans[r.first].end)
+		n += int64(r.loans[r.first].n)
 		r.first++
 	}
 	if r.first == len(r.loans) {
 		r.loans, r.first = r.loans[:0], 0
 	}
+	return n
 }
 
 // oldest returns the loan that comes back first.

@@ -17,8 +17,9 @@ type route interface {
 	// send sends as much of p as finds room, and waits until something does: lent if that
 	// is wanted and possible.
 	send(p []byte, lend bool) (n int, l loan, lent bool, err error)
-	// back returns what tells whether a loan is given back, as it is now.
-	back() (func(*loan) bool, error)
+	// look asks what has been given back by now, which isBack tells of one loan then.
+	look() error
+	isBack(l *loan) bool
 	// await waits until that loan is given back. It reports false where nobody would tell.
 	await(l *loan) (bool, error)
 	// lends is what sends are lent by; Buffered if that is not so, with the reason.
@@ -43,7 +44,9 @@ func (r *plain) send(p []byte, _ bool) (int, loan, bool, error) {
 	return n, loan{}, false, err
 }
 
-func (r *plain) back() (func(*loan) bool, error) { return func(*loan) bool { return true }, nil }
+func (r *plain) look() error { return nil }
+
+func (r *plain) isBack(*loan) bool { return true }
 
 func (r *plain) await(*loan) (bool, error) { return true, nil }
 
@@ -78,13 +81,11 @@ func (r *toSocket) send(p []byte, lend bool) (int, loan, bool, error) {
 	return n, loan{id: id}, lent, err
 }
 
-func (r *toSocket) back() (func(*loan) bool, error) {
-	if r.l.Held() > 0 {
-		if err := r.l.Reap(); err != nil {
-			return nil, err
-		}
+func (r *toSocket) look() error {
+	if r.l.Held() == 0 {
+		return nil
 	}
-	return r.isBack, nil
+	return r.l.Reap()
 }
 
 func (r *toSocket) isBack(l *loan) bool { return !r.l.Holds(l.id) }
@@ -140,13 +141,12 @@ func (r *toPipe) send(p []byte, lend bool) (n int, l loan, lent bool, err error)
 	return n, loan{}, false, err
 }
 
-func (r *toPipe) back() (func(*loan) bool, error) {
+func (r *toPipe) look() error {
 	n, err := r.l.Buffered()
-	if err != nil {
-		return nil, err
+	if err == nil {
+		r.there = int64(n)
 	}
-	r.there = int64(n)
-	return r.isBack, nil
+	return err
 }
 
 // isBack: what is in the pipe are the last bytes that went into it.
@@ -156,7 +156,7 @@ func (r *toPipe) isBack(l *loan) bool { return r.went-l.after >= r.there }
 // full.
 func (r *toPipe) await(l *loan) (bool, error) {
 	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
-		if _, err := r.back(); err != nil || r.isBack(l) {
+		if err := r.look(); err != nil || r.isBack(l) {
 			return true, err
 		}
 		time.Sleep(pause)

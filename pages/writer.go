@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"reflect"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -281,6 +282,9 @@ func (b *Writer) Close() error {
 	}
 	b.count.abandoned.Add(b.count.held.Swap(0))
 	b.note()
+	if copied := b.count.bytes.Load() - b.count.lent.Load(); copied > 0 && b.count.why.reason != zerocopy.ReasonNone {
+		tally.Reason(reflect.TypeOf(b.w), uint8(b.count.why.reason), uint8(zerocopy.DestinationEnd), copied)
+	}
 	b.route.close()
 	b.ring.close()
 	b.buf = nil
@@ -368,17 +372,10 @@ func (b *Writer) reclaim() error {
 	if _, ok := b.ring.oldest(); !ok {
 		return nil
 	}
-	back, err := b.route.back()
-	if err != nil {
+	if err := b.route.look(); err != nil {
 		return err
 	}
-	b.ring.reclaim(func(l *loan) bool {
-		if !back(l) {
-			return false
-		}
-		b.count.held.Add(-int64(l.n))
-		return true
-	})
+	b.count.held.Add(-b.ring.reclaim(b.route))
 	b.note()
 	return nil
 }

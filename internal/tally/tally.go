@@ -2,7 +2,10 @@
 // that move bytes. ReadStats of package zerocopy reports them.
 package tally
 
-import "sync/atomic"
+import (
+	"reflect"
+	"sync/atomic"
+)
 
 // Bytes and Calls are counted by the number of a zerocopy.Mechanism.
 var Bytes, Calls [16]atomic.Int64
@@ -12,3 +15,7 @@ func Add(mechanism uint8, n int64) {
 	Bytes[mechanism].Add(n)
 	Calls[mechanism].Add(1)
 }
+
+// Reason counts n bytes that were not moved by reference for a zerocopy.Reason, which has to
+// do with that end and its type. The root sets it.
+var Reason func(typ reflect.Type, reason, end uint8, n int64)
