@@ -2,6 +2,7 @@ package engine
 
 import (
 	"errors"
+	"math"
 	"net"
 	"runtime"
 	"sync"
@@ -20,7 +21,9 @@ import (
 // eventErr of runtime/netpoll.go). So as long as anything is lent the send queue is kept
 // so short that the socket stays writable: EPOLLOUT is always beside EPOLLERR then. The
 // kernel says that a socket is writable up to two thirds of SO_SNDBUF
-// (sk_stream_min_wspace); half leaves room for what one send adds in overhead.
+// (sk_stream_min_wspace); half leaves room for what one send adds in overhead. With
+// TCP_NOTSENT_LOWAT it says so according to that, and nothing is lent. A kernel that is short
+// of memory for all of TCP may shrink SO_SNDBUF; against that there is no guard.
 //
 // The kernel enlarges SO_SNDBUF only for a sender that ran out of it. So a Lender that
 // waits for completions again and again lets everything come back and fills the queue by
@@ -58,6 +61,8 @@ var (
 	ErrCopied = errors.New("the network device copies what it is lent")
 	// ErrLentElsewhere: somebody else uses MSG_ZEROCOPY on the socket.
 	ErrLentElsewhere = errors.New("somebody else uses MSG_ZEROCOPY on this socket")
+	// ErrNotSentLowWater: it would not be known when the socket is writable.
+	ErrNotSentLowWater = errors.New("TCP_NOTSENT_LOWAT, or the sysctl net.ipv4.tcp_notsent_lowat, is set")
 	// ErrLocked: not a single send can be lent.
 	ErrLocked = errors.New("RLIMIT_MEMLOCK or net.core.optmem_max allows no loan")
 )
@@ -113,6 +118,12 @@ func NewSocketLender(calls *sys.Calls, dst End) *SocketLender {
 func (l *SocketLender) open(fd int) error {
 	if _, _, err := l.Calls.SendMemory(fd); err != nil {
 		return err
+	}
+	switch mark, err := l.Calls.NotSentLowWater(fd); {
+	case err != nil:
+		return err
+	case mark < math.MaxInt32:
+		return ErrNotSentLowWater
 	}
 	cookie, err := l.Calls.Cookie(fd)
 	if err != nil {
@@ -293,7 +304,12 @@ func (l *SocketLender) stop(err error) {
 
 // Reap takes the completions that are there, without waiting. It fails if the socket is
 // closed.
-func (l *SocketLender) Reap() error { return l.Dst.Raw.Control(l.reapFn) }
+func (l *SocketLender) Reap() error {
+	if err := l.Dst.Raw.Control(l.reapFn); err != nil {
+		return l.Dst.Fail("write", "recvmsg", err)
+	}
+	return nil
+}
 
 // Await waits until the send with that number, and all before it, are given back.
 func (l *SocketLender) Await(id uint32) error {

@@ -1,6 +1,10 @@
 package sys
 
 import (
+	"math"
+	"os"
+	"strconv"
+	"strings"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -127,6 +131,26 @@ func (s *Calls) SendMemory(fd int) (most, queued int, err error) {
 		return 0, nil
 	})
 	return int(info[unix.SK_MEMINFO_SNDBUF]), int(info[unix.SK_MEMINFO_WMEM_QUEUED]), err
+}
+
+// NotSentLowWater returns how many bytes that were not sent make a TCP socket count as not
+// writable, TCP_NOTSENT_LOWAT or the sysctl behind it; math.MaxUint32 is that none do.
+func (s *Calls) NotSentLowWater(fd int) (uint32, error) {
+	n, err := s.do(Call{"TCP_NOTSENT_LOWAT", fd, -1, 0}, func(int) (int, error) {
+		return unix.GetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT)
+	})
+	if err != nil || n != 0 {
+		return uint32(n), err
+	}
+	text, err := os.ReadFile("/proc/sys/net/ipv4/tcp_notsent_lowat")
+	if err != nil {
+		return math.MaxUint32, nil // no /proc: nobody has set it by that
+	}
+	mark, err := strconv.ParseUint(strings.TrimSpace(string(text)), 10, 32)
+	if err != nil {
+		return math.MaxUint32, nil
+	}
+	return uint32(mark), nil
 }
 
 // Zerocopy reports whether SO_ZEROCOPY is set on a socket.

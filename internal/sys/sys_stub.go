@@ -48,6 +48,7 @@ func (s *Calls) Completion(fd int) (c Completion, ok bool, err error) {
 	return c, false, syscall.ENOSYS
 }
 func (s *Calls) SendMemory(fd int) (most, queued int, err error) { return 0, 0, syscall.ENOSYS }
+func (s *Calls) NotSentLowWater(fd int) (uint32, error)          { return 0, syscall.ENOSYS }
 func (s *Calls) Zerocopy(fd int) (bool, error)                   { return false, syscall.ENOSYS }
 func (s *Calls) SetZerocopy(fd int) error                        { return syscall.ENOSYS }
 func (s *Calls) Cookie(fd int) (uint64, error)                   { return 0, syscall.ENOSYS }
