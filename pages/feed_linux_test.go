@@ -26,6 +26,7 @@ type feed struct {
 	// timeouts is how many deadlines may pass. extend is called after each.
 	timeouts int
 	extend   func()
+	noWait   bool // random does not call Wait, which the reader would have to end
 }
 
 // open makes a feed of a Writer to w, whose pages are overwritten when they come back.
@@ -115,7 +116,7 @@ func (f *feed) random(n int64) {
 		case 2:
 			f.readFrom(k)
 		case 3:
-			if f.rnd.IntN(8) == 0 {
+			if f.rnd.IntN(8) == 0 && !f.noWait {
 				f.again("Wait", f.w.Wait)
 			}
 		case 4:
