@@ -135,7 +135,10 @@ func (b *Writer) arrange() error {
 	if b.o.LendFrom == 0 {
 		b.o.LendFrom = from
 	}
-	b.o.Memory = max(b.o.Memory, memory, b.need())
+	if b.o.Memory == 0 {
+		b.o.Memory = memory
+	}
+	b.o.Memory = max(b.o.Memory, b.need())
 	if b.fresh && b.o.Lend == Fastest {
 		b.lend, b.bulk = false, bulkFrom
 		b.o.Huge, b.o.Memory = false, b.o.Size

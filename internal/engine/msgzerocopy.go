@@ -39,14 +39,31 @@ const (
 	// nap is how long to wait for the queue to become shorter when nothing is lent, of
 	// which nobody tells; after maxNaps the peer is taken for slow.
 	nap, maxNaps = 250 * time.Microsecond, 20
+	// mostCopies is for how many completions with COPIED more than there are twice as many
+	// without a device counts as one that copies. Loopback, veth and tun say it of every send.
+	// A device that does not may say it of a send whose last segment is short (seen with
+	// vmxnet3: skb_zcopy_clear in __pskb_pull_tail), and completions that are joined in the
+	// queue have the word of the first.
+	mostCopies = 4
 )
 
 // A loan is what is known about MSG_ZEROCOPY on one socket, as long as its owner lives.
 type loan struct {
 	ledger
 	busy   bool  // a SocketLender has it
-	copied bool  // the device copies what it is lent
+	copies int   // see mostCopies
 	err    error // why nothing can be lent any more
+}
+
+// copied takes note of what a completion says of copying, and reports whether it is the device
+// that copies.
+func (l *loan) copied(c sys.Completion) bool {
+	if c.Copied {
+		l.copies++
+	} else {
+		l.copies = max(l.copies-2, 0)
+	}
+	return l.copies >= mostCopies
 }
 
 // loans has the sockets that were lent anything, by SO_COOKIE: the number of a send is
@@ -93,6 +110,7 @@ type SocketLender struct {
 	patience int
 	growing  bool
 	size     int // of the send queue when it last ran out of room
+	plain    int // bytes since then that were not lent
 	until    uint32
 
 	sendFn, awaitFn func(uintptr) bool
@@ -140,9 +158,6 @@ func (l *SocketLender) open(fd int) error {
 	case known != nil:
 		known.busy = true
 		l.loan, l.cookie = known, cookie
-		if l.copied {
-			return ErrCopied
-		}
 		return l.loan.err
 	}
 	if err := l.Calls.SetZerocopy(fd); err != nil {
@@ -220,7 +235,7 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 			n = min(n, room)
 		case held > 0:
 			if l.waits++; l.waits >= l.patience {
-				l.waits, l.growing, l.size = 0, true, most
+				l.waits, l.growing, l.size, l.plain = 0, true, most, 0
 			}
 			return false
 		case queued > 0 && l.naps < maxNaps:
@@ -255,6 +270,9 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 		l.full(fd)
 		return false
 	}
+	if l.plain += max(l.n, 0); l.growing && l.plain > 2*l.size {
+		l.grown() // the peer keeps up: it is not the queue that is short
+	}
 	return true
 }
 
@@ -265,9 +283,14 @@ func (l *SocketLender) full(fd int) {
 	}
 	most, _, err := l.Calls.SendMemory(fd)
 	if err == nil && most > l.size {
-		l.size, l.patience = most, firstPatience
+		l.size, l.plain, l.patience = most, 0, firstPatience
 		return
 	}
+	l.grown()
+}
+
+// grown goes back to lending.
+func (l *SocketLender) grown() {
 	l.growing, l.patience = false, min(4*l.patience, mostPatience)
 }
 
@@ -285,8 +308,7 @@ func (l *SocketLender) reap(fd int) {
 		switch {
 		case !l.complete(c):
 			l.stop(ErrLentElsewhere)
-		case c.Copied:
-			l.copied = true
+		case l.copied(c):
 			l.stop(ErrCopied)
 		}
 	}
