@@ -125,7 +125,7 @@ func (b *Writer) arrange() error {
 		if err != nil {
 			return err
 		}
-		size = max(size, capacity/4) // and not so much that the reader waits for it
+		size = min(max(size, capacity/4), maxDefaultSize) // so that the reader need not wait for all of it
 		b.fresh = r.fresh
 		b.capacity = capacity
 	}
@@ -144,6 +144,9 @@ func (b *Writer) arrange() error {
 		b.o.Huge, b.o.Memory = false, b.o.Size
 	}
 	b.o.Memory = roundUp(b.o.Memory)
+	if b.fresh && b.o.Huge {
+		b.o.Memory = roundHuge(b.o.Memory)
+	}
 	return nil
 }
 
