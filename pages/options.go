@@ -93,8 +93,11 @@ const (
 	// lendFromPipe is where a loan to a pipe begins to pay: pieces of 4 KiB cost half as
 	// much again as a plain write, pieces of 16 KiB a third of one (bench, pages-pipe).
 	lendFromPipe = 16 << 10
-	// bulkFrom is how much Fastest writes plainly first.
-	bulkFrom = 4 << 20
+	// bulkFrom is how much Fastest writes plainly first. After each lookAfter it looks whether
+	// it got huge pages, and if not it writes plainly for lookAgain.
+	bulkFrom  = 4 << 20
+	lookAfter = 64 << 20
+	lookAgain = 1 << 30
 	// lendFromSocket is where a loan to a socket begins to pay on devices that do not
 	// copy, according to Documentation/networking/msg_zerocopy.rst.
 	lendFromSocket = 10 << 10

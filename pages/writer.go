@@ -49,6 +49,8 @@ type Writer struct {
 	fresh    bool
 	bulk     int64
 	lend     bool
+	look     int64 // after how many bytes to look at the page faults
+	faults   int64 // there were
 
 	ring *ring
 	buf  []byte // the run at the ring's head: what Next returned or Write fills
@@ -444,6 +446,7 @@ func (b *Writer) sent() error {
 				return err
 			}
 		}
+		b.probation()
 	default:
 		b.ring.pass(n)
 	}
@@ -452,6 +455,23 @@ func (b *Writer) sent() error {
 		b.prove()
 	}
 	return nil
+}
+
+// probation looks from time to time whether Fastest really gets huge pages: a system whose
+// memory is fragmented has none, and then fresh memory costs more than plain writes. The count
+// of page faults is that of the process; if it is others that fault, plain writes are the safe
+// side to err on.
+func (b *Writer) probation() {
+	if b.o.Lend != Fastest || b.count.bytes.Load() < b.look {
+		return
+	}
+	faults := sys.PageFaults()
+	if b.look > 0 && faults-b.faults > lookAfter/int64(pageSize)/4 {
+		b.lend, b.look, b.bulk = false, 0, b.count.bytes.Load()+lookAgain
+		b.note()
+		return
+	}
+	b.look, b.faults = b.count.bytes.Load()+lookAfter, faults
 }
 
 // prove takes huge pages once a Writer that may lend fresh ones has proved to be bulk: to
@@ -481,6 +501,9 @@ func (b *Writer) note() {
 	defer c.mu.Unlock()
 	if c.by, c.why = b.route.lends(); !b.lend && c.by != zerocopy.Buffered {
 		c.by, c.why = zerocopy.Buffered, why{zerocopy.ReasonStart, nil}
+		if b.bulk > bulkFrom {
+			c.why.reason = zerocopy.ReasonMeasured
+		}
 	}
 	if s, ok := b.route.(*toSocket); ok {
 		c.completions, c.noBuffer = s.l.Completions, s.l.NoBuffer

@@ -212,6 +212,16 @@ func (s *Calls) Drop(p []byte) error {
 	return err
 }
 
+// PageFaults returns how many page faults of the process took no input or output, by
+// getrusage(2).
+func PageFaults() int64 {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return int64(usage.Minflt)
+}
+
 // Protect makes p read-only, or writable again.
 func (s *Calls) Protect(p []byte, readOnly bool) error {
 	prot := unix.PROT_READ
