@@ -72,8 +72,6 @@ type counts struct {
 	mu  sync.Mutex
 	by  zerocopy.Mechanism
 	why why
-	// of a socket
-	completions, noBuffer int64
 }
 
 var (
@@ -111,6 +109,7 @@ func newWriter(calls *sys.Calls, w io.Writer, o *Options) (*Writer, error) {
 		b.route.close()
 		return nil, fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
 	}
+	b.ring.fresh = b.fresh
 	b.note()
 	return b, nil
 }
@@ -368,7 +367,7 @@ func (b *Writer) renew() error {
 	if err != nil {
 		return fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
 	}
-	r.poison = b.ring.poison
+	r.poison, r.fresh = b.ring.poison, b.fresh
 	b.ring.close()
 	b.ring = r
 	b.count.abandoned.Add(b.count.held.Swap(0))
@@ -504,8 +503,5 @@ func (b *Writer) note() {
 		if b.bulk > bulkFrom {
 			c.why.reason = zerocopy.ReasonMeasured
 		}
-	}
-	if s, ok := b.route.(*toSocket); ok {
-		c.completions, c.noBuffer = s.l.Completions, s.l.NoBuffer
 	}
 }

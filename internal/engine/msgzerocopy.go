@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -91,9 +92,8 @@ type SocketLender struct {
 	Dst   End
 	// Err is why it does not lend any more: ErrCopied, ErrLentElsewhere, ErrLocked, an errno.
 	Err error
-	// Sends, Completions and NoBuffer count: sends that were lent, messages of the error
-	// queue, and ENOBUFS.
-	Sends, Completions, NoBuffer int64
+	// Completions and NoBuffer count messages of the error queue, and ENOBUFS.
+	Completions, NoBuffer atomic.Int64
 
 	*loan
 	cookie uint64
@@ -190,8 +190,14 @@ func (l *SocketLender) Close() {
 	l.busy = false
 }
 
-// Held returns how many sends the kernel may hold.
-func (l *SocketLender) Held() int { return l.held() }
+// Held returns how many sends the kernel may hold, of which it will tell when it gives them
+// back: none if somebody else lends to the socket.
+func (l *SocketLender) Held() int {
+	if l.Err == ErrLentElsewhere {
+		return 0
+	}
+	return l.held()
+}
 
 // Holds reports whether the kernel may hold the send with that number.
 func (l *SocketLender) Holds(id uint32) bool { return l.holds(id) }
@@ -221,7 +227,7 @@ func (l *SocketLender) Send(p []byte, lend bool) (n int, lent bool, id uint32, e
 func (l *SocketLender) sendReady(descriptor uintptr) bool {
 	fd := int(descriptor)
 	l.reap(fd)
-	lend, n, held := l.lend && l.Err == nil && !l.growing, len(l.p), l.held()
+	lend, n, held := l.lend && l.Err == nil && !l.growing, len(l.p), l.Held()
 	if held > 0 || lend {
 		most, queued, err := l.Calls.SendMemory(fd)
 		room := most/2 - queued
@@ -251,13 +257,12 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 		switch l.errno {
 		case nil:
 			l.lent, l.id = true, l.ledger.lend()
-			l.Sends++
 			return true
 		case syscall.EAGAIN:
 			l.errno = nil
 			return false
 		case syscall.ENOBUFS:
-			if l.NoBuffer++; held == 0 {
+			if l.NoBuffer.Add(1); held == 0 {
 				l.Err = ErrLocked
 			}
 		default:
@@ -296,7 +301,7 @@ func (l *SocketLender) grown() {
 
 // reap takes the completions that are there.
 func (l *SocketLender) reap(fd int) {
-	for l.held() > 0 {
+	for l.Held() > 0 {
 		c, ok, err := l.Calls.Completion(fd)
 		if err != nil {
 			return
@@ -304,7 +309,7 @@ func (l *SocketLender) reap(fd int) {
 		if !ok {
 			continue
 		}
-		l.Completions++
+		l.Completions.Add(1)
 		switch {
 		case !l.complete(c):
 			l.stop(ErrLentElsewhere)
@@ -316,10 +321,11 @@ func (l *SocketLender) reap(fd int) {
 
 // stop ends lending to the socket.
 func (l *SocketLender) stop(err error) {
-	if l.Err == nil {
+	l.growing = false
+	if l.Err == nil || err == ErrLentElsewhere {
 		l.Err = err
 	}
-	if l.loan.err == nil {
+	if l.loan.err == nil || err == ErrLentElsewhere {
 		l.loan.err = err
 	}
 }
@@ -344,13 +350,5 @@ func (l *SocketLender) Await(id uint32) error {
 
 func (l *SocketLender) awaitReady(fd uintptr) bool {
 	l.reap(int(fd))
-	return !l.holds(l.until)
-}
-
-// AwaitAll waits until everything is given back.
-func (l *SocketLender) AwaitAll() error {
-	if l.held() == 0 {
-		return nil
-	}
-	return l.Await(l.next - 1)
+	return l.Held() == 0 || !l.holds(l.until)
 }

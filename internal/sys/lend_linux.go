@@ -241,14 +241,16 @@ func (s *Calls) Sealed(name string, n int, fill func(p []byte) error) (fd int, p
 	if err != nil {
 		return -1, nil, err
 	}
+	defer func() {
+		if p == nil { // fill may panic
+			unix.Close(fd)
+			fd = -1
+		}
+	}()
 	if err = s.seal(fd, n, fill); err == nil {
 		p, err = unix.Mmap(fd, 0, n, unix.PROT_READ, unix.MAP_SHARED)
 	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, nil, err
-	}
-	return fd, p, nil
+	return fd, p, err
 }
 
 func (s *Calls) seal(fd, n int, fill func(p []byte) error) error {
@@ -259,8 +261,10 @@ func (s *Calls) seal(fd, n int, fill func(p []byte) error) error {
 	if err != nil {
 		return err
 	}
-	err = fill(w)
-	unix.Munmap(w) // or it could not be sealed
+	func() {
+		defer unix.Munmap(w) // or it could not be sealed
+		err = fill(w)
+	}()
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
 	}
