@@ -79,7 +79,7 @@ func (t *transfer) toWriter(b *branch, p []byte) (n int, err error) {
 		err = cmpErr(err, io.ErrShortWrite)
 	}
 	if n > 0 {
-		err = cmpErr(err, b.moved(int64(n)))
+		err = cmpErr(err, b.moved(t.watch, int64(n)))
 	}
 	return n, err
 }
@@ -196,7 +196,7 @@ func (t *transfer) pump(b *branch, n int) (got int, err error) {
 		}
 		k, handled, err := b.m.Pump(n - got)
 		if got += k; k > 0 {
-			if err := b.moved(int64(k)); err != nil {
+			if err := b.moved(t.watch, int64(k)); err != nil {
 				return got, err
 			}
 		}

@@ -13,15 +13,15 @@ const (
 	BulkFills  = bulkFills
 )
 
-// A Pace is a pace.
-type Pace struct{ p pace }
+// A StreamPace is a pace.
+type StreamPace struct{ p pace }
 
-func (p *Pace) Read(full bool)                  { p.p.read(full) }
-func (p *Pace) Drained(n, max int, filled bool) { p.p.drained(n, max, filled) }
-func (p *Pace) NoPipe()                         { p.p.noPipe() }
-func (p *Pace) Waits() bool                     { return p.p.waits() }
-func (p *Pace) Bulk() bool                      { return p.p.bulk }
-func (p *Pace) Class() int                      { return p.p.class }
+func (p *StreamPace) Read(full bool)                  { p.p.read(full) }
+func (p *StreamPace) Drained(n, max int, filled bool) { p.p.drained(n, max, filled) }
+func (p *StreamPace) NoPipe()                         { p.p.noPipe() }
+func (p *StreamPace) Waits() bool                     { return p.p.waits() }
+func (p *StreamPace) Bulk() bool                      { return p.p.bulk }
+func (p *StreamPace) Class() int                      { return p.p.class }
 
 // A BufferSource is a bufferSource.
 type BufferSource struct{ b bufferSource }

@@ -77,9 +77,12 @@ func (t *transfer) account(at int, n int64) (err error) {
 			if l.opt.Moved != nil {
 				err = cmpErr(err, l.opt.Moved(n))
 			}
+			if l.opt.limiter != nil {
+				err = cmpErr(err, await(t.watch.context(), l.opt.limiter, n))
+			}
 		}
 	}
-	return cmpErr(err, t.to.moved(n))
+	return cmpErr(err, t.to.moved(t.watch, n))
 }
 
 // discard drops the first n bytes that the bufio.Reader at index at has buffered.

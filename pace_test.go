@@ -15,7 +15,7 @@ import (
 //	D d  a drain of as much as pays, or of a byte less
 //	H    a drain that filled more than half of its pipe
 //	n    no pipe was to be had
-func play(p *zerocopy.Pace, events string) {
+func play(p *zerocopy.StreamPace, events string) {
 	const max = 1 << 20
 	for _, e := range events {
 		switch e {
@@ -75,7 +75,7 @@ func TestPace(t *testing.T) {
 		{"FFFn", "a stream that gets no pipe is bulk all the same", true, 0},
 		{"FFFHHn", "and keeps its size", true, 1},
 	} {
-		var p zerocopy.Pace
+		var p zerocopy.StreamPace
 		play(&p, tt.events)
 		if p.Bulk() != tt.bulk || p.Class() != tt.class {
 			t.Errorf("%s: after %q bulk %v, class %d; want %v, %d", tt.why, tt.events, p.Bulk(), p.Class(), tt.bulk, tt.class)
@@ -87,7 +87,7 @@ func TestPace(t *testing.T) {
 // all of it, is not a short one.
 func TestPaceShortOfALimit(t *testing.T) {
 	t.Parallel()
-	var p zerocopy.Pace
+	var p zerocopy.StreamPace
 	play(&p, "FFF")
 	for range 10 {
 		p.Drained(4096, 4096, false)
@@ -107,7 +107,7 @@ func TestPaceShortOfALimit(t *testing.T) {
 // fewer, and then one is asked for.
 func TestPaceWaits(t *testing.T) {
 	t.Parallel()
-	var p zerocopy.Pace
+	var p zerocopy.StreamPace
 	if p.Waits() {
 		t.Error("waits from the start")
 	}
@@ -131,7 +131,7 @@ func TestPaceInvariants(t *testing.T) {
 	t.Parallel()
 	seed := rand.Uint64()
 	rnd := rand.New(rand.NewPCG(seed, 0))
-	var p zerocopy.Pace
+	var p zerocopy.StreamPace
 	var log strings.Builder
 	for range 100_000 {
 		before := p

@@ -178,10 +178,13 @@ func (s *sink) before() error {
 
 // moved tells the layers that the leaf has accepted n bytes, the inner first. All are
 // told; the first error is returned.
-func (s *sink) moved(n int64) (err error) {
+func (s *sink) moved(w *watch, n int64) (err error) {
 	for i := len(s.layers) - 1; i >= 0; i-- {
 		if moved := s.layers[i].Moved; moved != nil {
 			err = cmpErr(err, moved(n))
+		}
+		if l := s.layers[i].limiter; l != nil {
+			err = cmpErr(err, await(w.context(), l, n))
 		}
 	}
 	return err

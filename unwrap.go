@@ -46,6 +46,8 @@ type InnerReader struct {
 	// limit; unwritten is how many bytes were taken and not accepted. What Done
 	// returns becomes the error of the copy: return err to leave it.
 	Done func(unwritten int64, err error) error
+
+	limiter Limiter // of Pace: asked after Moved, with the context of the copy
 }
 
 // A WriterUnwrapper is to a Writer what a [ReaderUnwrapper] is to a Reader.
@@ -68,4 +70,6 @@ type InnerWriter struct {
 	Moved func(n int64) error
 	// Done is called once, at the end, with what was not accepted.
 	Done func(unwritten int64, err error) error
+
+	limiter Limiter
 }

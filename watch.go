@@ -74,6 +74,14 @@ func (w *watch) end() {
 	}
 }
 
+// context returns the context of the copy.
+func (w *watch) context() context.Context {
+	if w == nil {
+		return context.Background()
+	}
+	return w.ctx
+}
+
 // err returns the cause once the context is done.
 func (w *watch) err() error {
 	if w == nil || w.ctx.Err() == nil {

@@ -48,15 +48,15 @@ func TestRun(t *testing.T) {
 	page := filepath.Join(dir, "out.html")
 	var stdout, stderr strings.Builder
 	status := run(t.Context(), []string{
-		"-cases", "^(bulk-transparent|bulk-discarded|file-disk|trip-64|streams-4|fan-2|fan-file|helpless-bytes|file-socket-512|file-file-512)$",
+		"-cases", "^(bulk-transparent|bulk-discarded|file-disk|trip-64|streams-4|fan-2|fan-file|pages-pipe-small|helpless-bytes|file-socket-512|file-file-512)$",
 		"-rounds", "1", "-seconds", "0.05", "-dir", dir, "-json", out, "-html", page,
 	}, &stdout, &stderr)
 	if status != 0 {
 		t.Fatalf("exit status %d\n%s%s", status, &stdout, &stderr)
 	}
 	res := read(t, out)
-	if len(res.Cases) != 10 {
-		t.Errorf("%d cases, want 10", len(res.Cases))
+	if len(res.Cases) != 11 {
+		t.Errorf("%d cases, want 11", len(res.Cases))
 	}
 	for _, c := range res.Cases {
 		for _, r := range c.Contenders {
@@ -70,7 +70,7 @@ func TestRun(t *testing.T) {
 			if r.Metrics[c.Show[0]].N != 1 {
 				t.Errorf("%s, %s: no %s in %+v", c.Name, r.Name, c.Show[0], r.Samples)
 			}
-			if (strings.HasPrefix(c.Name, "bulk-t") || strings.HasPrefix(c.Name, "fan-")) && r.Verified != verifyBytes {
+			if (strings.HasPrefix(c.Name, "bulk-t") || strings.HasPrefix(c.Name, "fan-") || strings.HasPrefix(c.Name, "pages-")) && r.Verified != verifyBytes {
 				t.Errorf("%s, %s: %d bytes verified", c.Name, r.Name, r.Verified)
 			}
 		}

@@ -14,6 +14,7 @@ const (
 	kindBlocking             // a stream of which one end becomes blocking and stalls
 	kindFar                  // a stream from a source that is far away
 	kindFan                  // one stream to many sinks
+	kindPages                // a stream that the contender makes itself
 )
 
 // A spec is a case: what is measured, of whom, and what is to be reached.
@@ -45,6 +46,7 @@ type spec struct {
 	End     string  // the end that becomes blocking: endSource or endDestination
 	Sinks   int     // sockets that a stream goes to
 	Policy  string  // towards those of them that stop: policyDetach or policyDemote
+	Pipe    int     // capacity of the pipe that a stream is made for
 }
 
 // A contender is a variant in a case.
@@ -54,6 +56,8 @@ type contender struct {
 	Mode    string // instead of the case's
 	Stopped int    // sinks that stop reading in the course of a round
 	Fewer   int    // sinks that the case has and this one has not
+	Way     string // how pages are lent: a pages.Lending, or a word of limit/pages.c
+	Huge    bool   // they are huge pages
 }
 
 func contenders(variants ...string) []contender {
@@ -190,6 +194,7 @@ func cases() []spec {
 		},
 	})
 	all = append(all, fans()...)
+	all = append(all, lending()...)
 	all = append(all, stalls()...)
 	all = append(all, helpless()...)
 	return append(all, crossovers()...)

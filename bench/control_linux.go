@@ -26,7 +26,7 @@ const (
 // Descriptors that a child finds open.
 const (
 	controlFD  = 3 // a stream of requests and responses
-	listenerFD = 4 // of a relay
+	listenerFD = 4 // of a relay; the destination of one that makes a stream, or what a peer is to take
 )
 
 // patience is how long a child may take for what it was told, besides the time
@@ -57,6 +57,8 @@ type request struct {
 	Sinks   int    `json:"sinks,omitempty"`   // sockets of a fan
 	Stopped int    `json:"stopped,omitempty"` // of these, the first so many
 	Policy  string `json:"policy,omitempty"`  // towards those
+	Way     string `json:"way,omitempty"`     // of making a stream
+	Huge    bool   `json:"huge,omitempty"`    // with huge pages
 
 	// Of a line.
 	Links [2]string     `json:"links,omitzero"`
@@ -77,6 +79,7 @@ type response struct {
 	Sum     string        `json:"sum,omitempty"`
 	Sums    []string      `json:"sums,omitempty"` // of each stream
 	Mallocs uint64        `json:"mallocs,omitempty"`
+	Lent    int64         `json:"lent,omitempty"` // bytes
 	CPU     time.Duration `json:"cpu,omitempty"`
 	Gap     time.Duration `json:"gap,omitempty"`
 	Watched *Observed     `json:"watched,omitempty"`

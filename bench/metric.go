@@ -44,6 +44,10 @@ type sample struct {
 	PipeMem int64    `json:"pipeMem,omitempty"` // bytes that the contender's pipes have room for
 	Growth  *float64 `json:"growth,omitempty"`  // bytes of RSS more in the second half of a round
 	Behind  *int64   `json:"behind,omitempty"`  // sinks that were detached or demoted
+
+	Reader float64  `json:"reader,omitempty"` // seconds of CPU of the process that reads a stream
+	Faults *int64   `json:"faults,omitempty"` // page faults of the contender that took no disk
+	Lent   *float64 `json:"lent,omitempty"`   // part of the bytes that the kernel had by reference
 }
 
 // Observed is what a process saw of itself while it copied. Times are in seconds.
@@ -103,6 +107,9 @@ const (
 	mPipeMem   = "pipes MB"
 	mGrowth    = "RSS growth MB"
 	mBehind    = "left behind"
+	mBoth      = "with the reader's"
+	mFaults    = "faults/GB"
+	mLent      = "lent %"
 )
 
 const gb = 1e9
@@ -154,6 +161,9 @@ var metrics = []metric{
 	{mPipeMem, func(s *sample) float64 { return per(float64(s.PipeMem)/1e6, 1) }, 1},
 	{mGrowth, func(s *sample) float64 { return optional(s.Growth) / 1e6 }, 2},
 	{mBehind, func(s *sample) float64 { return optional(s.Behind) }, 0},
+	{mBoth, func(s *sample) float64 { return per(s.CPU+per(s.Reader, 1), float64(s.Bytes)/gb) }, 3},
+	{mFaults, func(s *sample) float64 { return optional(s.Faults) / (float64(s.Bytes) / gb) }, 0},
+	{mLent, func(s *sample) float64 { return 100 * optional(s.Lent) }, 0},
 }
 
 // per is a/b, and NaN where either was not measured.

@@ -99,6 +99,7 @@ func figures(res *result) (out []figure) {
 		{groupLoad, mCPU, "CPU by streams", "The same runs.", "streams at once", count},
 		{groupFan, mCPU, "CPU by sinks", "One stream to so many sockets, a GB of what arrives at all of them together.", "sinks", count},
 		{groupFan, mRate, "Throughput by sinks", "The same runs, all sinks together.", "sinks", count},
+		{groupPages, mCPU, "CPU by bytes a send", "A stream that is made for a connection on this machine, where the kernel copies all that it is lent.", "bytes a send", sizeName},
 		{groupTrips, mP50, "Round trip, median", "Through a proxy and back.", "size of the message", sizeName},
 		{groupTrips, mP99, "Round trip, 99th percentile", "The same runs.", "size of the message", sizeName},
 	} {

@@ -31,6 +31,7 @@ import (
 //	idle      opens Streams more, has Bytes echoed on all of them at the same time,
 //	          and leaves them
 //	trips     one message after the other on the one connection
+//	take      reads descriptor 4 until its end
 //	close     drops everything
 type peer struct {
 	host  string // address to listen on
@@ -105,6 +106,8 @@ func (p *peer) do(q request) response {
 		return p.leave(q)
 	case "trips":
 		return p.trips(q)
+	case "take":
+		return take(q)
 	case "close":
 		return p.close()
 	}

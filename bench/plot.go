@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/zerocopy-go/zerocopy/internal/stat"
+	"github.com/zerocopy-go/zerocopy/pages"
 )
 
 // A scale places figures on a logarithmic axis.
@@ -228,19 +229,28 @@ func number(x float64) string {
 	return text
 }
 
+// alike are contenders, by what their names begin with, that have the colour of what
+// stands in their place elsewhere, or of one that is not beside them in a plot.
+var alike = []struct{ name, as string }{
+	{byMulti, byIO}, {byBroadcast, byAllOn},
+	{byWrite, byIO}, {byBlocking, byLoop256}, {byBufio, byLoop256},
+	{lent(pages.Never, false).Name, byLoop32}, {lent(pages.Fastest, false).Name, byZerocopy},
+	{lent(pages.FreshPages, false).Name, byHAProxy}, {lent(pages.ReaderCopies, false).Name, byHASplice}, {byConstant, byAllOn},
+	{byPagesLimit + ",", byLimit}, {limitBy(wayZerocopy, false).Name, byUring}, {limitBy(waySame, false).Name, bySockmap},
+}
+
 // class is the class of a contender in the style sheet, by its variant: a name
-// that begins as a variant's is that variant. What copies to many sinks has the
-// colour of what stands in its place where there is one.
+// that begins as a variant's is that variant.
 func class(name string) string {
-	switch {
-	case strings.HasPrefix(name, byMulti):
-		name = byIO
-	case strings.HasPrefix(name, byBroadcast):
-		name = byAllOn
+	as, longest := name, 0
+	for _, a := range alike {
+		if strings.HasPrefix(name, a.name) && len(a.name) > longest {
+			as, longest = a.as, len(a.name)
+		}
 	}
 	found, longest := "other", 0
 	for i, v := range []string{byIO, byLoop32, byLoop256, byZerocopy, byAllOn, byHAProxy, byHATuned, byHASplice, byLimit, byProxy, byUring, bySockmap} {
-		if strings.HasPrefix(name, v) && len(v) > longest {
+		if strings.HasPrefix(as, v) && len(v) > longest {
 			found, longest = fmt.Sprintf("v%d", i), len(v)
 		}
 	}

@@ -43,6 +43,17 @@ func usageOf(pid int) (u usage, err error) {
 	return u, err
 }
 
+// faultsOf is how many page faults a process has had that took no disk.
+func faultsOf(pid int) int64 {
+	text, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	fields := strings.Fields(string(text[bytes.LastIndexByte(text, ')')+1:])) // from field 3 on, see proc(5)
+	if len(fields) < 8 {
+		return 0
+	}
+	n, _ := strconv.ParseInt(fields[7], 10, 64)
+	return n
+}
+
 // tick is how long a tick of /proc is: 10 ms on every architecture that Go has.
 const tick = 0.01
 

@@ -33,7 +33,7 @@ var limitSources embed.FS
 
 // limits are the contenders in C, and their sources in the directory limit.
 var limits = []struct{ variant, source string }{
-	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"}, {byFanLimit, "fan.c"},
+	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"}, {byFanLimit, "fan.c"}, {byPagesLimit, "pages.c"},
 }
 
 // findPrograms looks for the contenders named, and builds those that are built.

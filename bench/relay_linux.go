@@ -29,6 +29,7 @@ import (
 //	gap      the longest time between two ticks since; see block
 //	dialled  the address from which the last stream was dialled, of a fan its first sink
 //	behind   how many sinks of a fan could not keep up
+//	produce  make a stream, for a time or so many bytes, and end it; see producer
 type relay struct {
 	request
 	newCopy func() copyFunc
@@ -36,6 +37,7 @@ type relay struct {
 	pair    atomic.Pointer[[2]*net.TCPConn] // of the last stream: accepted, dialled
 	watch   *watch
 	ticks   *ticks
+	make    *producer // if that is the mode
 }
 
 func (r *relay) do(q request) response {
@@ -69,6 +71,8 @@ func (r *relay) do(q request) response {
 		return response{Gap: r.ticks.end()}
 	case "dialled":
 		return response{Addr: r.pair.Load()[1].LocalAddr().String()}
+	case "produce":
+		return r.make.run(q)
 	case "behind":
 		return response{Ops: int64(r.fan.behind())}
 	}
@@ -84,9 +88,12 @@ func mallocs() uint64 {
 func (r *relay) setup(q request) error {
 	r.request = q
 	var ok bool
-	if q.Sinks > 0 {
+	switch {
+	case isMade(q.Mode):
+		return r.prepare(q)
+	case q.Sinks > 0:
 		r.fan, ok = newFan(q.Variant, q.Stopped, q.Policy)
-	} else {
+	default:
 		r.newCopy, ok = variantNamed(q.Variant)
 	}
 	if !ok {

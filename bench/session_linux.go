@@ -129,7 +129,10 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		}
 		s = &f.session
 	}
-	q := request{Mode: j.spec.Mode, Size: j.Size, UID: j.UID, Stopped: j.Stopped, Policy: j.Policy}
+	q := request{
+		Mode: j.spec.Mode, Size: j.Size, UID: j.UID, Stopped: j.Stopped, Policy: j.Policy,
+		Variant: j.Variant, Way: j.Way, Huge: j.Huge,
+	}
 	if j.Sinks > 0 {
 		q.Sinks = j.Sinks - j.Fewer
 	}
@@ -151,8 +154,11 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		defer os.RemoveAll(dir)
 		q.Path = filepath.Join(dir, "file")
 	}
-	if j.Kind == kindMicro {
+	switch j.Kind {
+	case kindMicro:
 		return s.micro(ctx, j, q)
+	case kindPages:
+		return s.produce(ctx, j, q)
 	}
 	if j.Kind == kindServe {
 		if err := os.WriteFile(q.Path, slices.Repeat(block(), j.Size/chunk+1)[:j.Size], 0o644); err != nil {

@@ -30,6 +30,13 @@ const (
 	byOurMulti  = "zerocopy.MultiWriter"
 	byBroadcast = "broadcast"
 	byFanLimit  = "C loop, tee"
+	// Of a stream that is made for a pipe or a connection
+	byWrite      = "write"
+	byBlocking   = "write, blocking"
+	byBufio      = "bufio.Writer"
+	byPages      = "pages"
+	byConstant   = "pages.Constant"
+	byPagesLimit = "C"
 )
 
 // variants are the contenders that are a copy function in a process of this
@@ -99,6 +106,9 @@ const (
 	modeServe       = "serve"       // a file for every byte that arrives
 	modeFan         = "fan"         // many sinks
 	modeFanFile     = "fan-file"    // many sinks, the first is a new file
+	modePipe        = "pipe"        // a stream is made for a pipe
+	modeTCP         = "tcp"         // and for a connection
+	modeSmall       = "small"       // and for a pipe in small pieces, which a Writer collects
 )
 
 // An unknown passes bytes on and says nothing about it.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"sync/atomic"
 
 	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -22,8 +23,9 @@ import (
 //
 // A Constant may be used by any number of goroutines.
 type Constant struct {
-	f *os.File // nil where there is no memfd
-	p []byte
+	f      *os.File // nil where there is no memfd
+	p      []byte
+	closed atomic.Bool
 }
 
 // NewConstant returns a Constant of n bytes, which fill has written. An error of fill is
@@ -65,6 +67,9 @@ func (c *Constant) WriteTo(w io.Writer) (int64, error) { return c.Repeat(w, int6
 // error if n is less than 0. A content of less than 64 KiB costs more system calls: NewConstant
 // can be given several copies of a short one. The destination's deadlines and its Close end every wait.
 func (c *Constant) Repeat(w io.Writer, n int64) (written int64, err error) {
+	if c.closed.Load() {
+		return 0, os.ErrClosed
+	}
 	lender := lenderTo(w)
 	for n < 0 || written < n {
 		p := c.p[int(written%int64(len(c.p))):]
@@ -121,16 +126,15 @@ func lenderTo(w io.Writer) *engine.PipeLender {
 	return nil
 }
 
-// Close gives the memory back to the system. Whoever it was lent to keeps what it has.
+// Close gives the memory back to the system, for which nobody may be in another method of c.
+// Whoever it was lent to keeps what it has.
 func (c *Constant) Close() error {
-	if c.f == nil {
-		c.p = nil
+	switch {
+	case !c.closed.CompareAndSwap(false, true):
+		return os.ErrClosed
+	case c.f == nil:
 		return nil
 	}
-	err := c.f.Close()
-	if err == nil {
-		sys.Unmap(c.p)
-		c.p = nil
-	}
-	return err
+	sys.Unmap(c.p)
+	return c.f.Close()
 }

@@ -29,8 +29,8 @@
 //     Writer does then.
 //   - The connection is to this very machine, or by veth into a container: there the kernel
 //     copies what it was lent when it is received, which costs more than a plain write. The
-//     Writer sees it by the first completion and writes plainly from then on, with the
-//     reason [zerocopy.ReasonCopied].
+//     Writer sees it by the first few completions and writes plainly from then on, with
+//     the reason [zerocopy.ReasonCopied].
 //   - Somebody else writes much to the same connection meanwhile, or reads its error queue
 //     (timestamps).
 //

@@ -61,7 +61,7 @@ func (l *Lending) UnmarshalText(text []byte) error {
 // Options configure a Writer. The zero value is the default.
 type Options struct {
 	// Size is how many bytes a buffer has, rounded up to whole pages; 0 is 64 KiB, and a
-	// quarter of the capacity of a pipe that is larger than 256 KiB.
+	// quarter of the capacity of a pipe that is larger than 256 KiB, up to 1 MiB.
 	Size int
 	// Lend says how buffers may be lent to a pipe.
 	Lend Lending
@@ -84,16 +84,20 @@ type Options struct {
 }
 
 const (
-	defaultSize   = 64 << 10
-	defaultMemory = 4 << 20
-	defaultLinger = time.Second
+	defaultSize    = 64 << 10
+	maxDefaultSize = 1 << 20
+	defaultMemory  = 4 << 20
+	defaultLinger  = time.Second
 	// maxSize keeps sums of sizes within an int of 32 bits.
 	maxSize = 1 << 28
 	// lendFromPipe is where a loan to a pipe begins to pay: pieces of 4 KiB cost half as
 	// much again as a plain write, pieces of 16 KiB a third of one (bench, pages-pipe).
 	lendFromPipe = 16 << 10
-	// bulkFrom is how much Fastest writes plainly first.
-	bulkFrom = 4 << 20
+	// bulkFrom is how much Fastest writes plainly first. After each lookAfter it looks whether
+	// it got huge pages, and if not it writes plainly for lookAgain.
+	bulkFrom  = 4 << 20
+	lookAfter = 64 << 20
+	lookAgain = 1 << 30
 	// lendFromSocket is where a loan to a socket begins to pay on devices that do not
 	// copy, according to Documentation/networking/msg_zerocopy.rst.
 	lendFromSocket = 10 << 10

@@ -19,6 +19,7 @@ type ring struct {
 	tail    uint64
 	loans   []loan // the oldest first
 	first   int    // of loans
+	fresh   bool   // runs are given away and not lent, see give
 	check   bool   // what is not handed out is write-protected
 	poison  bool   // for tests: pages that come back are overwritten
 }
@@ -61,14 +62,17 @@ func (r *ring) take(n int) ([]byte, error) {
 	if at := head % size; at+want > size {
 		head += size - at
 	}
-	if head+want-r.tail > size {
-		if r.head != r.tail {
-			return nil, nil
+	switch {
+	case r.fresh: // what is skipped goes with what was given
+		r.head = head
+		if err := r.drop(); err != nil {
+			return nil, err
 		}
-		r.tail = head // nothing is lent
-	}
-	if r.head == r.tail {
+	case r.head == r.tail: // nothing is lent
 		r.tail = head
+	}
+	if head+want-r.tail > size {
+		return nil, nil
 	}
 	r.head = head
 	at := int(head%size) * r.page
@@ -110,6 +114,11 @@ func (r *ring) pass(n int) {
 func (r *ring) give(n int) error {
 	r.protect(n)
 	r.head += r.pages(n)
+	return r.drop()
+}
+
+// drop takes the units that were given out of the process.
+func (r *ring) drop() error {
 	for size := uint64(len(r.mem) / r.page); r.tail+r.unit <= r.head; {
 		at := r.tail % size
 		most := min((r.head-r.tail)/r.unit*r.unit, size-at)

@@ -91,10 +91,10 @@ func (r *toSocket) look() error {
 func (r *toSocket) isBack(l *loan) bool { return !r.l.Holds(l.id) }
 
 func (r *toSocket) await(l *loan) (bool, error) {
-	if !r.isBack(l) && errors.Is(r.l.Err, engine.ErrLentElsewhere) {
-		return false, nil
+	if err := r.l.Await(l.id); err != nil {
+		return true, err
 	}
-	return true, r.l.Await(l.id)
+	return r.isBack(l), nil
 }
 
 func (r *toSocket) lends() (zerocopy.Mechanism, why) {

@@ -40,10 +40,12 @@ func (b *Writer) Stats() Stats {
 	}
 	s.Bytes = c.bytes.Load()
 	s.Copied = s.Bytes - s.Lent
+	if r, ok := b.route.(*toSocket); ok {
+		s.Completions, s.NoBuffer = r.l.Completions.Load(), r.l.NoBuffer.Load()
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	s.Mechanism, s.Reason, s.Err = c.by, c.why.reason, c.why.err
-	s.Completions, s.NoBuffer = c.completions, c.noBuffer
 	if s.Mechanism != zerocopy.Buffered && zerocopy.Disabled().Has(s.Mechanism) {
 		s.Mechanism, s.Reason = zerocopy.Buffered, zerocopy.ReasonDisabled
 	}

@@ -49,6 +49,8 @@ type Writer struct {
 	fresh    bool
 	bulk     int64
 	lend     bool
+	look     int64 // after how many bytes to look at the page faults
+	faults   int64 // there were
 
 	ring *ring
 	buf  []byte // the run at the ring's head: what Next returned or Write fills
@@ -70,8 +72,6 @@ type counts struct {
 	mu  sync.Mutex
 	by  zerocopy.Mechanism
 	why why
-	// of a socket
-	completions, noBuffer int64
 }
 
 var (
@@ -109,6 +109,7 @@ func newWriter(calls *sys.Calls, w io.Writer, o *Options) (*Writer, error) {
 		b.route.close()
 		return nil, fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
 	}
+	b.ring.fresh = b.fresh
 	b.note()
 	return b, nil
 }
@@ -125,7 +126,7 @@ func (b *Writer) arrange() error {
 		if err != nil {
 			return err
 		}
-		size = max(size, capacity/4) // and not so much that the reader waits for it
+		size = min(max(size, capacity/4), maxDefaultSize) // so that the reader need not wait for all of it
 		b.fresh = r.fresh
 		b.capacity = capacity
 	}
@@ -135,12 +136,18 @@ func (b *Writer) arrange() error {
 	if b.o.LendFrom == 0 {
 		b.o.LendFrom = from
 	}
-	b.o.Memory = max(b.o.Memory, memory, b.need())
+	if b.o.Memory == 0 {
+		b.o.Memory = memory
+	}
+	b.o.Memory = max(b.o.Memory, b.need())
 	if b.fresh && b.o.Lend == Fastest {
 		b.lend, b.bulk = false, bulkFrom
 		b.o.Huge, b.o.Memory = false, b.o.Size
 	}
 	b.o.Memory = roundUp(b.o.Memory)
+	if b.fresh && b.o.Huge {
+		b.o.Memory = roundHuge(b.o.Memory)
+	}
 	return nil
 }
 
@@ -360,7 +367,7 @@ func (b *Writer) renew() error {
 	if err != nil {
 		return fmt.Errorf("pages: no memory for %d bytes: %w", b.o.Memory, err)
 	}
-	r.poison = b.ring.poison
+	r.poison, r.fresh = b.ring.poison, b.fresh
 	b.ring.close()
 	b.ring = r
 	b.count.abandoned.Add(b.count.held.Swap(0))
@@ -438,6 +445,7 @@ func (b *Writer) sent() error {
 				return err
 			}
 		}
+		b.probation()
 	default:
 		b.ring.pass(n)
 	}
@@ -446,6 +454,23 @@ func (b *Writer) sent() error {
 		b.prove()
 	}
 	return nil
+}
+
+// probation looks from time to time whether Fastest really gets huge pages: a system whose
+// memory is fragmented has none, and then fresh memory costs more than plain writes. The count
+// of page faults is that of the process; if it is others that fault, plain writes are the safe
+// side to err on.
+func (b *Writer) probation() {
+	if b.o.Lend != Fastest || b.count.bytes.Load() < b.look {
+		return
+	}
+	faults := sys.PageFaults()
+	if b.look > 0 && faults-b.faults > lookAfter/int64(pageSize)/4 {
+		b.lend, b.look, b.bulk = false, 0, b.count.bytes.Load()+lookAgain
+		b.note()
+		return
+	}
+	b.look, b.faults = b.count.bytes.Load()+lookAfter, faults
 }
 
 // prove takes huge pages once a Writer that may lend fresh ones has proved to be bulk: to
@@ -475,8 +500,8 @@ func (b *Writer) note() {
 	defer c.mu.Unlock()
 	if c.by, c.why = b.route.lends(); !b.lend && c.by != zerocopy.Buffered {
 		c.by, c.why = zerocopy.Buffered, why{zerocopy.ReasonStart, nil}
-	}
-	if s, ok := b.route.(*toSocket); ok {
-		c.completions, c.noBuffer = s.l.Completions, s.l.NoBuffer
+		if b.bulk > bulkFrom {
+			c.why.reason = zerocopy.ReasonMeasured
+		}
 	}
 }

@@ -51,7 +51,7 @@ static inline void become(const char *arg)
 }
 
 /* address fills in where to connect to. */
-static int address(struct sockaddr_in *to, const char *port, const char *host)
+static inline int address(struct sockaddr_in *to, const char *port, const char *host)
 {
 	to->sin_family = AF_INET;
 	to->sin_port = htons(atoi(port));
@@ -59,7 +59,7 @@ static int address(struct sockaddr_in *to, const char *port, const char *host)
 }
 
 /* dial returns a connected socket, and -1 if there is none. */
-static int dial(const struct sockaddr_in *to)
+static inline int dial(const struct sockaddr_in *to)
 {
 	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
 

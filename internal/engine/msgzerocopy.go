@@ -6,6 +6,7 @@ import (
 	"net"
 	"runtime"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -39,14 +40,31 @@ const (
 	// nap is how long to wait for the queue to become shorter when nothing is lent, of
 	// which nobody tells; after maxNaps the peer is taken for slow.
 	nap, maxNaps = 250 * time.Microsecond, 20
+	// mostCopies is for how many completions with COPIED more than there are twice as many
+	// without a device counts as one that copies. Loopback, veth and tun say it of every send.
+	// A device that does not may say it of a send whose last segment is short (seen with
+	// vmxnet3: skb_zcopy_clear in __pskb_pull_tail), and completions that are joined in the
+	// queue have the word of the first.
+	mostCopies = 4
 )
 
 // A loan is what is known about MSG_ZEROCOPY on one socket, as long as its owner lives.
 type loan struct {
 	ledger
 	busy   bool  // a SocketLender has it
-	copied bool  // the device copies what it is lent
+	copies int   // see mostCopies
 	err    error // why nothing can be lent any more
+}
+
+// copied takes note of what a completion says of copying, and reports whether it is the device
+// that copies.
+func (l *loan) copied(c sys.Completion) bool {
+	if c.Copied {
+		l.copies++
+	} else {
+		l.copies = max(l.copies-2, 0)
+	}
+	return l.copies >= mostCopies
 }
 
 // loans has the sockets that were lent anything, by SO_COOKIE: the number of a send is
@@ -74,9 +92,8 @@ type SocketLender struct {
 	Dst   End
 	// Err is why it does not lend any more: ErrCopied, ErrLentElsewhere, ErrLocked, an errno.
 	Err error
-	// Sends, Completions and NoBuffer count: sends that were lent, messages of the error
-	// queue, and ENOBUFS.
-	Sends, Completions, NoBuffer int64
+	// Completions and NoBuffer count messages of the error queue, and ENOBUFS.
+	Completions, NoBuffer atomic.Int64
 
 	*loan
 	cookie uint64
@@ -93,6 +110,7 @@ type SocketLender struct {
 	patience int
 	growing  bool
 	size     int // of the send queue when it last ran out of room
+	plain    int // bytes since then that were not lent
 	until    uint32
 
 	sendFn, awaitFn func(uintptr) bool
@@ -140,9 +158,6 @@ func (l *SocketLender) open(fd int) error {
 	case known != nil:
 		known.busy = true
 		l.loan, l.cookie = known, cookie
-		if l.copied {
-			return ErrCopied
-		}
 		return l.loan.err
 	}
 	if err := l.Calls.SetZerocopy(fd); err != nil {
@@ -175,8 +190,14 @@ func (l *SocketLender) Close() {
 	l.busy = false
 }
 
-// Held returns how many sends the kernel may hold.
-func (l *SocketLender) Held() int { return l.held() }
+// Held returns how many sends the kernel may hold, of which it will tell when it gives them
+// back: none if somebody else lends to the socket.
+func (l *SocketLender) Held() int {
+	if l.Err == ErrLentElsewhere {
+		return 0
+	}
+	return l.held()
+}
 
 // Holds reports whether the kernel may hold the send with that number.
 func (l *SocketLender) Holds(id uint32) bool { return l.holds(id) }
@@ -206,7 +227,7 @@ func (l *SocketLender) Send(p []byte, lend bool) (n int, lent bool, id uint32, e
 func (l *SocketLender) sendReady(descriptor uintptr) bool {
 	fd := int(descriptor)
 	l.reap(fd)
-	lend, n, held := l.lend && l.Err == nil && !l.growing, len(l.p), l.held()
+	lend, n, held := l.lend && l.Err == nil && !l.growing, len(l.p), l.Held()
 	if held > 0 || lend {
 		most, queued, err := l.Calls.SendMemory(fd)
 		room := most/2 - queued
@@ -220,7 +241,7 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 			n = min(n, room)
 		case held > 0:
 			if l.waits++; l.waits >= l.patience {
-				l.waits, l.growing, l.size = 0, true, most
+				l.waits, l.growing, l.size, l.plain = 0, true, most, 0
 			}
 			return false
 		case queued > 0 && l.naps < maxNaps:
@@ -236,13 +257,12 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 		switch l.errno {
 		case nil:
 			l.lent, l.id = true, l.ledger.lend()
-			l.Sends++
 			return true
 		case syscall.EAGAIN:
 			l.errno = nil
 			return false
 		case syscall.ENOBUFS:
-			if l.NoBuffer++; held == 0 {
+			if l.NoBuffer.Add(1); held == 0 {
 				l.Err = ErrLocked
 			}
 		default:
@@ -255,6 +275,9 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 		l.full(fd)
 		return false
 	}
+	if l.plain += max(l.n, 0); l.growing && l.plain > 2*l.size {
+		l.grown() // the peer keeps up: it is not the queue that is short
+	}
 	return true
 }
 
@@ -265,15 +288,20 @@ func (l *SocketLender) full(fd int) {
 	}
 	most, _, err := l.Calls.SendMemory(fd)
 	if err == nil && most > l.size {
-		l.size, l.patience = most, firstPatience
+		l.size, l.plain, l.patience = most, 0, firstPatience
 		return
 	}
+	l.grown()
+}
+
+// grown goes back to lending.
+func (l *SocketLender) grown() {
 	l.growing, l.patience = false, min(4*l.patience, mostPatience)
 }
 
 // reap takes the completions that are there.
 func (l *SocketLender) reap(fd int) {
-	for l.held() > 0 {
+	for l.Held() > 0 {
 		c, ok, err := l.Calls.Completion(fd)
 		if err != nil {
 			return
@@ -281,12 +309,11 @@ func (l *SocketLender) reap(fd int) {
 		if !ok {
 			continue
 		}
-		l.Completions++
+		l.Completions.Add(1)
 		switch {
 		case !l.complete(c):
 			l.stop(ErrLentElsewhere)
-		case c.Copied:
-			l.copied = true
+		case l.copied(c):
 			l.stop(ErrCopied)
 		}
 	}
@@ -294,10 +321,11 @@ func (l *SocketLender) reap(fd int) {
 
 // stop ends lending to the socket.
 func (l *SocketLender) stop(err error) {
-	if l.Err == nil {
+	l.growing = false
+	if l.Err == nil || err == ErrLentElsewhere {
 		l.Err = err
 	}
-	if l.loan.err == nil {
+	if l.loan.err == nil || err == ErrLentElsewhere {
 		l.loan.err = err
 	}
 }
@@ -322,13 +350,5 @@ func (l *SocketLender) Await(id uint32) error {
 
 func (l *SocketLender) awaitReady(fd uintptr) bool {
 	l.reap(int(fd))
-	return !l.holds(l.until)
-}
-
-// AwaitAll waits until everything is given back.
-func (l *SocketLender) AwaitAll() error {
-	if l.held() == 0 {
-		return nil
-	}
-	return l.Await(l.next - 1)
+	return l.Held() == 0 || !l.holds(l.until)
 }

@@ -212,6 +212,16 @@ func (s *Calls) Drop(p []byte) error {
 	return err
 }
 
+// PageFaults returns how many page faults of the process took no input or output, by
+// getrusage(2).
+func PageFaults() int64 {
+	var usage unix.Rusage
+	if unix.Getrusage(unix.RUSAGE_SELF, &usage) != nil {
+		return 0
+	}
+	return int64(usage.Minflt)
+}
+
 // Protect makes p read-only, or writable again.
 func (s *Calls) Protect(p []byte, readOnly bool) error {
 	prot := unix.PROT_READ
@@ -231,14 +241,16 @@ func (s *Calls) Sealed(name string, n int, fill func(p []byte) error) (fd int, p
 	if err != nil {
 		return -1, nil, err
 	}
+	defer func() {
+		if p == nil { // fill may panic
+			unix.Close(fd)
+			fd = -1
+		}
+	}()
 	if err = s.seal(fd, n, fill); err == nil {
 		p, err = unix.Mmap(fd, 0, n, unix.PROT_READ, unix.MAP_SHARED)
 	}
-	if err != nil {
-		unix.Close(fd)
-		return -1, nil, err
-	}
-	return fd, p, nil
+	return fd, p, err
 }
 
 func (s *Calls) seal(fd, n int, fill func(p []byte) error) error {
@@ -249,8 +261,10 @@ func (s *Calls) seal(fd, n int, fill func(p []byte) error) error {
 	if err != nil {
 		return err
 	}
-	err = fill(w)
-	unix.Munmap(w) // or it could not be sealed
+	func() {
+		defer unix.Munmap(w) // or it could not be sealed
+		err = fill(w)
+	}()
 	if err == nil {
 		_, err = unix.FcntlInt(uintptr(fd), unix.F_ADD_SEALS, unix.F_SEAL_SEAL|unix.F_SEAL_SHRINK|unix.F_SEAL_GROW|unix.F_SEAL_WRITE)
 	}
