@@ -45,11 +45,17 @@ func NewConstant(n int, fill func(p []byte) error) (*Constant, error) {
 	return c, nil
 }
 
-// Len returns how many bytes c has.
-func (c *Constant) Len() int { return len(c.p) }
+// Len returns how many bytes c has, 0 after Close.
+func (c *Constant) Len() int { return len(c.Bytes()) }
 
-// Bytes returns the content. Writing to it faults; after Close so does reading.
-func (c *Constant) Bytes() []byte { return c.p }
+// Bytes returns the content, nil after Close. Writing to it faults, and so does reading what
+// was returned before Close after it.
+func (c *Constant) Bytes() []byte {
+	if c.closed.Load() {
+		return nil
+	}
+	return c.p
+}
 
 // NewReader returns a Reader of the content. Its pages are lent by zerocopy.Copy wherever a
 // destination takes them.

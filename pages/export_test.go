@@ -46,3 +46,6 @@ const (
 	LendFromPipe   = lendFromPipe
 	LendFromSocket = lendFromSocket
 )
+
+// LookAfter is after how many bytes Fastest looks at the page faults.
+const LookAfter = lookAfter

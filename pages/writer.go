@@ -411,7 +411,7 @@ func (b *Writer) flush() error {
 // send sends as much of p as finds room.
 func (b *Writer) send(p []byte) (int, error) {
 	by, _ := b.route.lends()
-	lend := b.lend && by != zerocopy.Buffered && len(p) >= b.o.LendFrom && !zerocopy.Disabled().Has(by)
+	lend := b.lend && by != zerocopy.Buffered && b.fill >= b.o.LendFrom && !zerocopy.Disabled().Has(by)
 	n, l, lent, err := b.route.send(p, lend)
 	b.count.bytes.Add(int64(n))
 	if lent {
