@@ -169,7 +169,7 @@ func (r *window) Read(b []byte) (int, error) {
 
 // finish ends the stream and looks at what has arrived: the whole pattern, nothing lost and
 // nothing twice.
-func (f *feed) finish(d *ztest.Dest, checker *ztest.Checker) pages.Stats {
+func (f *feed) finish(d *ztest.Dest, checker *receiver) pages.Stats {
 	f.t.Helper()
 	f.flush()
 	s := f.w.Stats()
@@ -187,10 +187,28 @@ func (f *feed) finish(d *ztest.Dest, checker *ztest.Checker) pages.Stats {
 		}
 		return s
 	}
-	if checker.N() != f.off {
+	if checker.err != nil {
+		f.t.Errorf("what has arrived: %v", checker.err)
+	} else if checker.N() != f.off {
 		f.t.Errorf("%d bytes have arrived of %d", checker.N(), f.off)
 	}
 	return s
+}
+
+// A receiver compares what arrives with a pattern. It takes everything, so that the sender
+// comes to its end.
+type receiver struct {
+	*ztest.Checker
+	err error
+}
+
+func receive(seed uint64) *receiver { return &receiver{Checker: ztest.Pattern(seed).Checker()} }
+
+func (r *receiver) Write(p []byte) (int, error) {
+	if r.err == nil {
+		_, r.err = r.Checker.Write(p)
+	}
+	return len(p), nil
 }
 
 // given fails the test unless everything has been given back.

@@ -54,7 +54,7 @@ func TestTCP(t *testing.T) {
 			t.Run(o.name+"/"+sc.name, func(t *testing.T) {
 				t.Parallel()
 				seed := uint64(1000 + 10*i + j)
-				checker := ztest.Pattern(seed).Checker()
+				checker := receive(seed)
 				d, dev := dialed(t, append(sc.o, ztest.Into(checker))...)
 				dev.rnd = rand.New(rand.NewPCG(seed, 3))
 				dev.late = 50 * time.Microsecond
@@ -390,7 +390,7 @@ func TestTCPDeadline(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(1500 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d, dev := dialed(t, ztest.Into(checker), ztest.Pieces(30_000, 1), ztest.Slow(200*time.Microsecond), ztest.Buffers(64<<10))
 			f := open(t, dev.calls(), d.Writer, &o.o, seed)
 			f.extend = func() { d.Writer.SetWriteDeadline(time.Now().Add(time.Duration(f.rnd.IntN(300)) * time.Microsecond)) }
@@ -455,7 +455,7 @@ func TestTCPStalls(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(1700 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d, dev := dialed(t, ztest.Into(checker), ztest.StallAfter(10_000), ztest.Buffers(64<<10))
 			f := open(t, dev.calls(), d.Writer, &o.o, seed)
 			f.noWait = true

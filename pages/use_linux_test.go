@@ -508,7 +508,7 @@ func TestHugeOdd(t *testing.T) {
 	t.Parallel()
 	for _, size := range []int{3 << 20, 2<<20 + 4096, 1300 << 10, 2 << 20} {
 		for _, memory := range []int{0, 5 << 20} {
-			checker := ztest.Pattern(uint64(size)).Checker()
+			checker := receive(uint64(size))
 			d := ztest.NewDest(t, ztest.Pipe, ztest.Into(checker), ztest.Buffers(1<<20))
 			f := open(t, nil, d.Writer, &pages.Options{Lend: pages.FreshPages, Huge: true, Size: size, Memory: memory}, uint64(size))
 			for _, n := range []int{size, size / 6, size, 1, size / 6, size, size, 100_000, size - 1, size} {
