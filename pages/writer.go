@@ -324,6 +324,9 @@ func (b *Writer) buffer() error {
 		if err == nil && p == nil {
 			err = b.makeRoom()
 		}
+		if _, pipe := b.route.(*toPipe); pipe && isBrokenPipe(err) {
+			err = b.renew() // the next write has to meet it, for the sake of standard output (H06)
+		}
 		if err != nil {
 			return err
 		}
