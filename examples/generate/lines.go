@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 
@@ -66,7 +67,7 @@ func (opt *options) constant() bool {
 func (s *stream) repeat(ctx context.Context, dst destination) error {
 	text := s.opt.text()
 	size := int64(len(text))
-	most := max(1, 1<<20/size) // records
+	most := max(1, int64(cmp.Or(s.opt.pages.Size, 1<<20))/size) // records
 	c, err := pages.NewConstant(int(most*size), func(p []byte) error {
 		copy(p, bytes.Repeat(text, int(most)))
 		return nil
@@ -91,10 +92,9 @@ func (s *stream) repeat(ctx context.Context, dst destination) error {
 }
 
 // ways says how the bytes of all Constants have gone.
-func ways() string {
-	text := "from a pages.Constant:"
+func ways() (text string) {
 	for _, m := range zerocopy.ReadStats().Mechanisms {
-		text += fmt.Sprintf(" %v %d", m.Mechanism, m.Bytes)
+		text += fmt.Sprintf(", %d bytes by %v", m.Bytes, m.Mechanism)
 	}
 	return text
 }

@@ -85,22 +85,28 @@ func run(args []string, signals <-chan os.Signal, stdout *os.File, stderr io.Wri
 		return failed
 	}
 
-	stop := p.every(time.Second, j.status)
+	status := j.status
+	if opt.constant() {
+		status = func() string { return j.status() + ways() }
+	}
+	stop := p.every(time.Second, status)
 	err = supervise(j, signals, opt.grace)
 	stop()
-	switch {
-	case errors.Is(err, errUnread):
+	if errors.Is(err, errUnread) {
 		return unread
+	}
+	p.printf("%s", status())
+	if err != nil {
+		p.printf("generate: %v", err)
+	}
+	switch {
 	case err == nil:
-		p.printf("%s", j.status())
 		return 0
-	}
-	p.printf("%s", j.status())
-	p.printf("generate: %v", err)
-	if errors.Is(err, errKilled) {
+	case errors.Is(err, errKilled):
 		return killed
+	default:
+		return failed
 	}
-	return failed
 }
 
 var (
@@ -133,11 +139,11 @@ func supervise(j job, signals <-chan os.Signal, grace time.Duration) error {
 	j.cut()
 	select {
 	case err := <-done:
-		if errors.Is(err, os.ErrDeadlineExceeded) {
+		if errors.Is(err, os.ErrDeadlineExceeded) || err == nil && cause == errKilled {
 			return cause
 		}
 		return err
-	case <-time.After(time.Second): // within a system call, where nothing ends it
+	case <-time.After(2 * time.Second): // in a system call that nothing ends
 		return cause
 	}
 }

@@ -80,6 +80,7 @@ func parse(args []string, stderr io.Writer) (options, error) {
 		return opt, err
 	}
 
+	opt.pages.Linger = -1 // a stream that has not failed waits as long as it takes
 	opt.limit.bytes = math.MaxInt64
 	var err error
 	if *bytes != "" {

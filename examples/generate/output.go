@@ -28,18 +28,22 @@ func newToStdout(opt options, stdout *os.File) (*toStdout, error) {
 	return &toStdout{stream: stream{opt: opt}, out: reopen(stdout)}, nil
 }
 
-// reopen returns another description of the pipe f, as a shell leaves it in blocking
-// mode, where a write could not be ended: f itself is not changed, since other
-// processes may have the same end. It returns f if there is no such thing.
+// reopen opens the pipe f once more, since a shell leaves it in blocking mode, where a
+// write could not be ended, and other processes may have the same end. It returns f
+// where that cannot be, and if f is no pipe.
 func reopen(f *os.File) *os.File {
 	info, err := f.Stat()
 	if err != nil || info.Mode()&fs.ModeNamedPipe == 0 {
 		return f
 	}
-	// Without O_NONBLOCK, opening a FIFO that nobody reads any more would wait.
-	again, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", f.Fd()), os.O_WRONLY|syscall.O_NONBLOCK, 0)
-	if err != nil {
-		return f
+	again := f
+	if rc, err := f.SyscallConn(); err == nil { // f.Fd would change its mode
+		rc.Control(func(fd uintptr) {
+			// Without O_NONBLOCK, opening a FIFO that nobody reads any more would wait.
+			if g, err := os.OpenFile(fmt.Sprintf("/proc/self/fd/%d", fd), os.O_WRONLY|syscall.O_NONBLOCK, 0); err == nil {
+				again = g
+			}
+		})
 	}
 	return again
 }
@@ -49,7 +53,10 @@ func (j *toStdout) run(ctx context.Context) error {
 	if errors.Is(err, syscall.EPIPE) {
 		err = errUnread
 	}
-	return errors.Join(err, j.out.Close())
+	if cerr := j.out.Close(); err == nil {
+		err = cerr
+	}
+	return err
 }
 
 func (j *toStdout) cut() { j.out.SetWriteDeadline(past) }

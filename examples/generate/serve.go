@@ -6,21 +6,20 @@ import (
 	"fmt"
 	"net"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
 // A server is the job of -listen: a stream for each connection.
 type server struct {
-	opt    options
-	ln     net.Listener
-	p      *progress
-	served atomic.Int64 // connections that have ended
-	sent   atomic.Int64 // bytes to them
-	start  time.Time
+	opt   options
+	ln    net.Listener
+	p     *progress
+	start time.Time
 
-	mu   sync.Mutex
-	open map[*net.TCPConn]*stream
+	mu    sync.Mutex
+	open  map[*net.TCPConn]*stream
+	ended int   // connections
+	sent  int64 // bytes to them
 }
 
 func newServer(opt options, p *progress) (*server, error) {
@@ -78,8 +77,8 @@ func (s *server) serve(ctx context.Context, conn *net.TCPConn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.open, conn)
-	s.served.Add(1)
-	s.sent.Add(st.bytes())
+	s.ended++
+	s.sent += st.bytes()
 }
 
 func (s *server) cut() {
@@ -93,9 +92,9 @@ func (s *server) cut() {
 func (s *server) status() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	n := s.sent.Load()
+	n := s.sent
 	for _, st := range s.open {
 		n += st.bytes()
 	}
-	return fmt.Sprintf("%d receivers, %d have ended; %s", len(s.open), s.served.Load(), rate(n, time.Since(s.start)))
+	return fmt.Sprintf("%d receivers, %d have ended; %s", len(s.open), s.ended, rate(n, time.Since(s.start)))
 }

@@ -101,7 +101,7 @@ func (s *stream) status() string {
 	if w := s.w.Load(); w != nil {
 		line += "; " + w.Stats().String()
 	} else if s.opt.constant() {
-		line += "; " + ways()
+		line += "; from a pages.Constant"
 	}
 	return line
 }
