@@ -55,7 +55,7 @@ type job interface {
 	run(ctx context.Context) error
 	// cut ends them where they are.
 	cut()
-	// status says in one line how far they are.
+	// status says in one line how far they are, and nothing before they have begun.
 	status() string
 }
 
@@ -95,7 +95,9 @@ func run(args []string, signals <-chan os.Signal, stdout *os.File, stderr io.Wri
 	if errors.Is(err, errUnread) {
 		return unread
 	}
-	p.printf("%s", status())
+	if line := status(); line != "" {
+		p.printf("%s", line)
+	}
 	if err != nil {
 		p.printf("generate: %v", err)
 	}

@@ -13,7 +13,7 @@ import (
 type progress struct {
 	w        io.Writer
 	terminal bool
-	verbose  bool // have those be lines that stay
+	verbose  bool // without a terminal, print the latter as lines that stay
 
 	mu     sync.Mutex
 	bottom string
@@ -58,11 +58,11 @@ func (p *progress) every(d time.Duration, status func() string) (stop func()) {
 		for {
 			select {
 			case <-t.C:
-				if line := status(); !p.verbose {
+				if line := status(); p.terminal {
 					p.mu.Lock()
 					p.show(line)
 					p.mu.Unlock()
-				} else {
+				} else if line != "" {
 					p.printf("%s", line)
 				}
 			case <-quit:

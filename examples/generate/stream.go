@@ -21,6 +21,7 @@ type destination interface {
 type stream struct {
 	opt     options
 	began   atomic.Pointer[time.Time]
+	took    atomic.Int64                 // nanoseconds, once it has ended
 	w       atomic.Pointer[pages.Writer] // nil if it is a Constant that is sent
 	sent    atomic.Int64                 // bytes of it
 	records atomic.Int64                 // whole ones
@@ -31,6 +32,7 @@ type stream struct {
 func (s *stream) send(ctx context.Context, dst destination) error {
 	now := time.Now()
 	s.began.Store(&now)
+	defer func() { s.took.Store(int64(time.Since(now))) }()
 	if s.opt.duration > 0 {
 		var stop context.CancelFunc
 		ctx, stop = context.WithTimeout(ctx, s.opt.duration)
@@ -91,13 +93,17 @@ func (s *stream) bytes() int64 {
 	return s.sent.Load()
 }
 
-// status says how much was sent, and how.
+// status says how much was sent, and how. It is empty before the beginning.
 func (s *stream) status() string {
 	began := s.began.Load()
 	if began == nil {
-		return "nothing was sent"
+		return ""
 	}
-	line := fmt.Sprintf("%d %s, %s", s.records.Load(), unitOf[s.opt.format], rate(s.bytes(), time.Since(*began)))
+	took := time.Duration(s.took.Load())
+	if took == 0 {
+		took = time.Since(*began)
+	}
+	line := fmt.Sprintf("%d %s, %s", s.records.Load(), unitOf[s.opt.format], rate(s.bytes(), took))
 	if w := s.w.Load(); w != nil {
 		line += "; " + w.Stats().String()
 	} else if s.opt.constant() {
