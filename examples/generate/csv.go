@@ -1,8 +1,10 @@
 package main
 
 import (
+	"fmt"
 	"math/rand/v2"
 	"strconv"
+	"sync"
 	"time"
 )
 
@@ -25,12 +27,13 @@ type csv struct {
 	id     int64
 	now    time.Time // of the row, in whole seconds
 	milli  int
-	second []byte // now as it is printed
+	stamp  []byte // now as it is printed, with a comma
 	next   []byte // a row that did not fit
+	text   *texts
 }
 
 func newCSV(seed uint64) *csv {
-	c := &csv{random: rand.NewPCG(seed, 0), next: []byte(csvHeader)}
+	c := &csv{random: rand.NewPCG(seed, 0), next: []byte(csvHeader), text: columns()}
 	c.tick(time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC))
 	return c
 }
@@ -44,7 +47,7 @@ func (c *csv) fill(p []byte, q *quota) (n int, records int64, whole bool) {
 	}
 	c.next = c.next[:0]
 	for !q.spent() {
-		row := c.append(p[n:n])
+		row := c.append(p[n:n:len(p)])
 		q.take(1, int64(len(row)))
 		if len(row) > len(p)-n {
 			c.next = row
@@ -64,35 +67,43 @@ func (c *csv) append(p []byte) []byte {
 		c.tick(c.now.Add(time.Second))
 	}
 	c.id++
-	p = append(p, c.second...)
-	p = append(p, byte('0'+c.milli/100), byte('0'+c.milli/10%10), byte('0'+c.milli%10), 'Z', ',')
+	copy(c.stamp[len("2026-01-01T00:00:00."):], c.text.millis[c.milli])
+	p = append(p, c.stamp...)
 	p = strconv.AppendInt(p, c.id, 10)
-	p = append(p, ',')
-	p = append(p, cities[r>>4&31]...)
-	p = append(p, ',')
-	p = appendDecimal(p, int64(r>>16%600)-200, 10)
-	p = append(p, ',')
-	p = strconv.AppendInt(p, int64(r>>32%101), 10)
-	p = append(p, ',')
-	p = appendDecimal(p, int64(95000+r>>40%10000), 100)
-	return append(p, '\n')
+	p = append(p, c.text.cities[r>>4&31]...)
+	p = append(p, c.text.temperatures[r>>16&511]...)
+	p = append(p, c.text.humidities[r>>32&63]...)
+	return append(p, c.text.pressures[r>>40&8191]...)
 }
 
 // tick prints the second that the following rows are in.
 func (c *csv) tick(now time.Time) {
 	c.now = now
-	c.second = now.AppendFormat(c.second[:0], "2006-01-02T15:04:05.")
+	c.stamp = now.AppendFormat(c.stamp[:0], "2006-01-02T15:04:05.000Z,")
 }
 
-// appendDecimal prints v/unit, with one digit for a unit of 10 and two for 100.
-func appendDecimal(p []byte, v, unit int64) []byte {
-	if v < 0 {
-		p, v = append(p, '-'), -v
-	}
-	p = strconv.AppendInt(p, v/unit, 10)
-	p = append(p, '.')
-	if unit == 100 {
-		p = append(p, byte('0'+v/10%10))
-	}
-	return append(p, byte('0'+v%10))
+// texts are the values of columns as they are printed, with what is between: they have so
+// few that each is printed once.
+type texts struct {
+	millis, cities, temperatures, humidities, pressures []string
 }
+
+var columns = sync.OnceValue(func() *texts {
+	t := new(texts)
+	for i := range 1000 {
+		t.millis = append(t.millis, fmt.Sprintf("%03d", i))
+	}
+	for _, city := range cities {
+		t.cities = append(t.cities, ","+city+",")
+	}
+	for i := range 512 {
+		t.temperatures = append(t.temperatures, strconv.FormatFloat(float64(i-150)/10, 'f', 1, 64)+",")
+	}
+	for i := range 64 {
+		t.humidities = append(t.humidities, strconv.Itoa(30+i)+",")
+	}
+	for i := range 8192 {
+		t.pressures = append(t.pressures, strconv.FormatFloat(float64(96000+i)/100, 'f', 2, 64)+"\n")
+	}
+	return t
+})
