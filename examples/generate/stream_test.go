@@ -30,6 +30,9 @@ var streams = map[string][]string{
 	"zeros": {"-format", "zeros", "-bytes", "10M"},
 }
 
+// sums are what the last line says of them.
+var sums = map[string]string{"csv": "150000 rows, 8.0 MB", "y4m": "20 frames, 9.2 MB", "lines": "1000003 lines, 10.0 MB", "zeros": "10485760 zeros, 10.5 MB"}
+
 // However it is sent, the stream is the same, over a pipe in this process and to
 // another.
 func TestPipe(t *testing.T) {
@@ -44,6 +47,9 @@ func TestPipe(t *testing.T) {
 					got, last := generate(t, args...)
 					if got != all {
 						t.Errorf("%d bytes, or others than the %d there have to be", len(got), len(all))
+					}
+					if !strings.HasPrefix(last, sums[format]+" in ") {
+						t.Errorf("the last line is %q", last)
 					}
 					if lent := strings.Contains(last, "; vmsplice") && !strings.Contains(last, ": 0 lent"); accelerated() && lend != "fastest" && lent != (lend != "never") {
 						t.Errorf("the last line is %q", last)
