@@ -292,7 +292,7 @@ func TestH14Locked(t *testing.T) {
 	f := open(t, nil, d.Writer, nil, 65)
 	f.random(2 << 20)
 	f.given()
-	if s := f.finish(d, nil); s.Lent != 0 || s.Mechanism != zerocopy.Buffered || s.Reason != zerocopy.ReasonLocked || s.NoBuffer != 1 {
+	if s := f.finish(d, nil); s.Lent != 0 || s.Mechanism != zerocopy.Buffered || s.Reason != zerocopy.ReasonLocked || s.NoBuffer != 8 {
 		t.Errorf("%+v", s)
 	}
 }

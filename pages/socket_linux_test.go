@@ -241,7 +241,7 @@ func TestH14NoBuffer(t *testing.T) {
 		f := open(t, refuse("send zerocopy", syscall.ENOBUFS), d.Writer, nil, 19)
 		f.whole(3 << 20)
 		f.given()
-		if s := f.finish(d, nil); s.Lent != 0 || s.NoBuffer != 1 || s.Mechanism != zerocopy.Buffered || s.Reason != zerocopy.ReasonLocked {
+		if s := f.finish(d, nil); s.Lent != 0 || s.NoBuffer != 8 || s.Mechanism != zerocopy.Buffered || s.Reason != zerocopy.ReasonLocked {
 			t.Errorf("%+v", s)
 		}
 	})

@@ -85,7 +85,8 @@ var (
 // NewWriter returns a Writer to w, of which a *net.TCPConn, a *zerocopy.Pipe, and an *os.File
 // that is a pipe, a FIFO or a TCP socket can be lent memory. Any other destination is written
 // to plainly, and Stats says why. A nil o is the default. It fails if an option cannot be,
-// and where there is no memory. A Writer that is not needed any more has to be closed.
+// and where there is no memory. In front of a pipe in blocking mode, as standard output mostly
+// is, a call waits as a Write would, and no deadline ends it. A Writer that is not needed any more has to be closed.
 func NewWriter(w io.Writer, o *Options) (*Writer, error) { return newWriter(nil, w, o) }
 
 func newWriter(calls *sys.Calls, w io.Writer, o *Options) (*Writer, error) {
@@ -323,6 +324,9 @@ func (b *Writer) buffer() error {
 		}
 		if err == nil && p == nil {
 			err = b.makeRoom()
+		}
+		if _, pipe := b.route.(*toPipe); pipe && isBrokenPipe(err) {
+			err = b.renew() // the next write has to meet it, for the sake of standard output (H06)
 		}
 		if err != nil {
 			return err

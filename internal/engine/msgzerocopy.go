@@ -46,6 +46,9 @@ const (
 	// vmxnet3: skb_zcopy_clear in __pskb_pull_tail), and completions that are joined in the
 	// queue have the word of the first.
 	mostCopies = 4
+	// mostLocked is how often in a row ENOBUFS may come while nothing is lent: the limits are
+	// those of a user, and it may be another process that has used them up for now.
+	mostLocked = 8
 )
 
 // A loan is what is known about MSG_ZEROCOPY on one socket, as long as its owner lives.
@@ -112,6 +115,7 @@ type SocketLender struct {
 	size     int // of the send queue when it last ran out of room
 	plain    int // bytes since then that were not lent
 	until    uint32
+	locked   int // see mostLocked
 
 	sendFn, awaitFn func(uintptr) bool
 	reapFn          func(uintptr)
@@ -256,13 +260,17 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 		l.n, l.errno = l.Calls.Send(fd, l.p[:n], true)
 		switch l.errno {
 		case nil:
-			l.lent, l.id = true, l.ledger.lend()
+			l.lent, l.id, l.locked = true, l.ledger.lend(), 0
 			return true
 		case syscall.EAGAIN:
 			l.errno = nil
 			return false
 		case syscall.ENOBUFS:
-			if l.NoBuffer.Add(1); held == 0 {
+			l.NoBuffer.Add(1)
+			if held > 0 {
+				break
+			}
+			if l.locked++; l.locked == mostLocked {
 				l.Err = ErrLocked
 			}
 		default:

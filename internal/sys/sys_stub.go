@@ -53,13 +53,15 @@ func (s *Calls) Zerocopy(fd int) (bool, error)                   { return false,
 func (s *Calls) SetZerocopy(fd int) error                        { return syscall.ENOSYS }
 func (s *Calls) Cookie(fd int) (uint64, error)                   { return 0, syscall.ENOSYS }
 func (s *Calls) Drop(p []byte) error                             { return syscall.ENOSYS }
-func (s *Calls) Protect(p []byte, readOnly bool) error           { return syscall.ENOSYS }
 func (s *Calls) Unchanging(fd int) bool                          { return false }
 
 // Map returns memory of the Go heap: nothing is ever lent of it.
 func (s *Calls) Map(n int, huge bool) (p, mapping []byte, err error) {
 	return make([]byte, n), nil, nil
 }
+
+// Protect does nothing: what is never lent needs no protection.
+func (s *Calls) Protect(p []byte, readOnly bool) error { return nil }
 
 // Sealed has no descriptor: p is memory of the Go heap.
 func (s *Calls) Sealed(name string, n int, fill func(p []byte) error) (fd int, p []byte, err error) {
