@@ -24,7 +24,7 @@ type feed struct {
 	off int64 // so many bytes were taken by the Writer
 	// other is how many of them went to the destination by another way.
 	other int64
-	rnd *rand.Rand
+	rnd   *rand.Rand
 	// timeouts is how many deadlines may pass. extend is called after each.
 	timeouts int
 	extend   func()

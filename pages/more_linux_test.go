@@ -139,7 +139,7 @@ func TestTCPTimedOut(t *testing.T) {
 	if !errors.Is(err, syscall.ETIMEDOUT) {
 		t.Errorf("%v", err)
 	}
-		if _, again := f.w.Next(); again != err {
+	if _, again := f.w.Next(); again != err {
 		t.Errorf("after %v: %v", err, again)
 	}
 }
@@ -172,5 +172,34 @@ func TestMixed(t *testing.T) {
 			f.other += n
 		}
 		f.finish(d, nil)
+	}
+}
+
+// TestHugeDropped: a huge page leaves the process in one piece, or it would be split; what is
+// given away in ordinary pages leaves at once.
+func TestHugeDropped(t *testing.T) {
+	t.Parallel()
+	for _, huge := range []bool{true, false} {
+		var drops, total int
+		calls := &sys.Calls{Intercept: func(c *sys.Call) (int, error, bool) {
+			if c.Name == "madvise" {
+				drops++
+				total += c.N
+				if huge && c.N%sys.HugePage != 0 {
+					t.Errorf("%d bytes are dropped", c.N)
+				}
+			}
+			return 0, nil, false
+		}}
+		d := ztest.NewDest(t, ztest.Pipe)
+		f := open(t, calls, d.Writer, &pages.Options{Lend: pages.FreshPages, Huge: huge, LendFrom: 1}, 75)
+		for range 200 {
+			f.commit(1 + f.rnd.IntN(f.w.Size()))
+		}
+		s := f.finish(d, nil)
+		lent(t, s, zerocopy.Vmsplice, 1)
+		if left := int(s.Lent) - total; drops == 0 || huge && left > sys.HugePage || !huge && left > 0 {
+			t.Errorf("huge %v: %d bytes were dropped, in %d calls: %v", huge, total, drops, s)
+		}
 	}
 }
