@@ -3,7 +3,9 @@ package pages_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"os"
+	"sync/atomic"
 	"syscall"
 	"testing"
 
@@ -200,6 +202,41 @@ func TestHugeDropped(t *testing.T) {
 		lent(t, s, zerocopy.Vmsplice, 1)
 		if left := int(s.Lent) - total; drops == 0 || huge && left > sys.HugePage || !huge && left > 0 {
 			t.Errorf("huge %v: %d bytes were dropped, in %d calls: %v", huge, total, drops, s)
+		}
+	}
+}
+
+// TestPipeLastByte: with ReaderCopies memory is the kernel's until the last byte of it has
+// been read.
+func TestPipeLastByte(t *testing.T) {
+	t.Parallel()
+	var asked atomic.Int64
+	calls := &sys.Calls{Intercept: func(c *sys.Call) (int, error, bool) {
+		if c.Name == "FIONREAD" {
+			asked.Add(1)
+		}
+		return 0, nil, false
+	}}
+	r, w := ztest.FilePair(t, ztest.Pipe)
+	f := open(t, calls, w, &pages.Options{Lend: pages.ReaderCopies, LendFrom: 1}, 76)
+	got := make([]byte, 50_000)
+	for _, n := range []int{1, 4096, 5000, 50_000} {
+		start := f.off
+		f.commit(n)
+		_, err := io.ReadFull(r, got[:n-1])
+		must(t, err)
+		before := asked.Load()
+		task := ztest.Go(t, "Wait", func() { f.w.Wait() })
+		ztest.Eventually(t, ztest.Patience, "questions", func() bool { return asked.Load() >= before+3 })
+		if s := f.w.Stats(); s.Held != int64(n) {
+			t.Errorf("with a byte left of %d: %+v", n, s)
+		}
+		_, err = io.ReadFull(r, got[n-1:n])
+		must(t, err)
+		task.Wait()
+		f.p.Check(t, got[:n], start)
+		if s := f.w.Stats(); s.Held != 0 {
+			t.Errorf("with nothing left of %d: %+v", n, s)
 		}
 	}
 }
