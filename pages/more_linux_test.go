@@ -227,7 +227,14 @@ func TestPipeLastByte(t *testing.T) {
 		must(t, err)
 		before := asked.Load()
 		task := ztest.Go(t, "Wait", func() { f.w.Wait() })
-		ztest.Eventually(t, ztest.Patience, "questions", func() bool { return asked.Load() >= before+3 })
+		ztest.Eventually(t, ztest.Patience, "questions", func() bool {
+			select {
+			case <-task.Done():
+				return true
+			default:
+				return asked.Load() >= before+3
+			}
+		})
 		if s := f.w.Stats(); s.Held != int64(n) {
 			t.Errorf("with a byte left of %d: %+v", n, s)
 		}
