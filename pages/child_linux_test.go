@@ -65,6 +65,14 @@ var faults = []struct {
 		}
 		culprit(buf)
 	}},
+	{"behind the bytes of a short Commit", func(t *testing.T) {
+		w, err := pages.NewWriter(ztest.NewDest(t, ztest.Pipe).Writer, &pages.Options{Lend: pages.ReaderCopies, LendFrom: 1, Check: true})
+		must(t, err)
+		buf, err := w.Next()
+		must(t, err)
+		must(t, w.Commit(100))
+		culprit(buf[len(buf)-1:])
+	}},
 	{"a Constant", func(t *testing.T) { culprit(constant(t, 1, 5000).Bytes()) }},
 	{"a closed Constant", func(t *testing.T) {
 		c := constant(t, 1, 5000)

@@ -22,7 +22,9 @@ type feed struct {
 	w   *pages.Writer
 	p   ztest.Pattern
 	off int64 // so many bytes were taken by the Writer
-	rnd *rand.Rand
+	// other is how many of them went to the destination by another way.
+	other int64
+	rnd   *rand.Rand
 	// timeouts is how many deadlines may pass. extend is called after each.
 	timeouts int
 	extend   func()
@@ -124,7 +126,7 @@ func (f *feed) random(n int64) {
 		default:
 			f.commit(k)
 		}
-		if s := f.w.Stats(); s.Bytes != s.Lent+s.Copied || s.Bytes+int64(f.w.Buffered()) != f.off {
+		if s := f.w.Stats(); s.Bytes != s.Lent+s.Copied || s.Bytes+int64(f.w.Buffered())+f.other != f.off {
 			f.t.Fatalf("%d bytes were put in, %d are collected: %+v", f.off, f.w.Buffered(), s)
 		}
 	}
@@ -169,11 +171,11 @@ func (r *window) Read(b []byte) (int, error) {
 
 // finish ends the stream and looks at what has arrived: the whole pattern, nothing lost and
 // nothing twice.
-func (f *feed) finish(d *ztest.Dest, checker *ztest.Checker) pages.Stats {
+func (f *feed) finish(d *ztest.Dest, checker *receiver) pages.Stats {
 	f.t.Helper()
 	f.flush()
 	s := f.w.Stats()
-	if s.Bytes != f.off || s.Lent+s.Copied != s.Bytes {
+	if s.Bytes+f.other != f.off || s.Lent+s.Copied != s.Bytes {
 		f.t.Errorf("%d bytes were put in: %+v", f.off, s)
 	}
 	got := d.Finish()
@@ -187,10 +189,28 @@ func (f *feed) finish(d *ztest.Dest, checker *ztest.Checker) pages.Stats {
 		}
 		return s
 	}
-	if checker.N() != f.off {
+	if checker.err != nil {
+		f.t.Errorf("what has arrived: %v", checker.err)
+	} else if checker.N() != f.off {
 		f.t.Errorf("%d bytes have arrived of %d", checker.N(), f.off)
 	}
 	return s
+}
+
+// A receiver compares what arrives with a pattern. It takes everything, so that the sender
+// comes to its end.
+type receiver struct {
+	*ztest.Checker
+	err error
+}
+
+func receive(seed uint64) *receiver { return &receiver{Checker: ztest.Pattern(seed).Checker()} }
+
+func (r *receiver) Write(p []byte) (int, error) {
+	if r.err == nil {
+		_, r.err = r.Checker.Write(p)
+	}
+	return len(p), nil
 }
 
 // given fails the test unless everything has been given back.

@@ -67,7 +67,7 @@ func TestPipe(t *testing.T) {
 			t.Run(way.name+"/"+sc.name, func(t *testing.T) {
 				t.Parallel()
 				seed := uint64(100*i + j)
-				checker := ztest.Pattern(seed).Checker()
+				checker := receive(seed)
 				d := sc.dest(t, ztest.Into(checker))
 				f := open(t, nil, d.Writer, &way.o, seed)
 				if n := way.before; n > 0 && sc.n > 1<<20 {
@@ -95,7 +95,7 @@ func TestPipeResized(t *testing.T) {
 			must(t, err)
 			defer p.Close()
 			seed := uint64(300 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			f := open(t, nil, p, &way.o, seed)
 			received := ztest.Go(t, "the reader", func() {
 				rnd := rand.New(rand.NewPCG(seed, 2))
@@ -105,11 +105,7 @@ func TestPipeResized(t *testing.T) {
 						p.SetSize(4096 << rnd.IntN(9)) // or not, where more is in it
 					}
 					k, err := p.Read(buf[:1+rnd.IntN(len(buf))])
-					if _, err := checker.Write(buf[:k]); err != nil {
-						t.Error(err)
-						p.Close()
-						return
-					}
+					checker.Write(buf[:k])
 					if err != nil {
 						if err != io.EOF {
 							t.Error(err)
@@ -127,8 +123,8 @@ func TestPipeResized(t *testing.T) {
 			f.given()
 			must(t, p.CloseWrite())
 			received.Wait()
-			if checker.N() != f.off {
-				t.Errorf("%d bytes have arrived of %d", checker.N(), f.off)
+			if checker.err != nil || checker.N() != f.off {
+				t.Errorf("%d bytes have arrived of %d: %v", checker.N(), f.off, checker.err)
 			}
 		})
 	}
@@ -164,7 +160,7 @@ func TestPipeDeadline(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(500 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d := ztest.NewDest(t, ztest.Pipe, ztest.Into(checker), ztest.Pieces(30_000, 1), ztest.Slow(300*time.Microsecond))
 			f := open(t, nil, d.Writer, &way.o, seed)
 			f.extend = func() { d.Writer.SetWriteDeadline(time.Now().Add(time.Duration(f.rnd.IntN(300)) * time.Microsecond)) }
@@ -314,7 +310,7 @@ func TestPipeStalls(t *testing.T) {
 		t.Run(way.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(700 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d := ztest.NewDest(t, ztest.Pipe, ztest.Into(checker), ztest.StallAfter(10_000))
 			f := open(t, nil, d.Writer, &way.o, seed)
 			f.noWait = true

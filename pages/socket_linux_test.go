@@ -2,6 +2,7 @@ package pages_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
 	"net"
@@ -54,7 +55,7 @@ func TestTCP(t *testing.T) {
 			t.Run(o.name+"/"+sc.name, func(t *testing.T) {
 				t.Parallel()
 				seed := uint64(1000 + 10*i + j)
-				checker := ztest.Pattern(seed).Checker()
+				checker := receive(seed)
 				d, dev := dialed(t, append(sc.o, ztest.Into(checker))...)
 				dev.rnd = rand.New(rand.NewPCG(seed, 3))
 				dev.late = 50 * time.Microsecond
@@ -188,23 +189,26 @@ func TestH14NextWriter(t *testing.T) {
 func TestH14Foreign(t *testing.T) {
 	t.Parallel()
 	for _, c := range []sys.Completion{{First: 1000, Last: 1000}, {First: 0, Last: 1 << 20}, {First: 1<<32 - 1, Last: 0}, {First: 1, Last: 0}} {
-		d, dev := dialed(t, ztest.StallAfter(0), ztest.Buffers(64<<10))
-		must(t, sockOpt(d.Writer, syscall.SO_SNDBUF, 2<<20))
-		dev.stop()
-		f := open(t, dev.calls(), d.Writer, &pages.Options{Memory: 512 << 10}, 17)
-		f.whole(192 << 10)
-		s := f.w.Stats()
-		lent(t, s, zerocopy.MsgZerocopy, 1)
-		dev.say(c)
-		task := ztest.Go(t, "the writer", func() { f.whole(8 << 20) })
-		task.AwaitParkedToWrite()
-		d.Resume()
-		task.Wait()
-		ztest.Within(t, ztest.Patience, "Wait", f.given)
-		now := f.finish(d, nil)
-		if now.Mechanism != zerocopy.Buffered || now.Reason != zerocopy.ReasonLentElsewhere || now.Lent != s.Lent || now.Abandoned != s.Held || now.Held != 0 {
-			t.Errorf("%+v: before %+v, then %+v", c, s, now)
-		}
+		t.Run(fmt.Sprint(c.First, c.Last), func(t *testing.T) {
+			t.Parallel()
+			d, dev := dialed(t, ztest.StallAfter(0), ztest.Buffers(64<<10))
+			must(t, sockOpt(d.Writer, syscall.SO_SNDBUF, 2<<20))
+			dev.stop()
+			f := open(t, dev.calls(), d.Writer, &pages.Options{Memory: 512 << 10}, 17)
+			f.whole(192 << 10)
+			s := f.w.Stats()
+			lent(t, s, zerocopy.MsgZerocopy, 1)
+			dev.say(c)
+			task := ztest.Go(t, "the writer", func() { f.whole(8 << 20) })
+			task.AwaitParkedToWrite()
+			d.Resume()
+			task.Wait()
+			ztest.Within(t, ztest.Patience, "Wait", f.given)
+			now := f.finish(d, nil)
+			if now.Mechanism != zerocopy.Buffered || now.Reason != zerocopy.ReasonLentElsewhere || now.Lent != s.Lent || now.Abandoned != s.Held || now.Held != 0 {
+				t.Errorf("%+v: before %+v, then %+v", c, s, now)
+			}
+		})
 	}
 }
 
@@ -390,7 +394,7 @@ func TestTCPDeadline(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(1500 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d, dev := dialed(t, ztest.Into(checker), ztest.Pieces(30_000, 1), ztest.Slow(200*time.Microsecond), ztest.Buffers(64<<10))
 			f := open(t, dev.calls(), d.Writer, &o.o, seed)
 			f.extend = func() { d.Writer.SetWriteDeadline(time.Now().Add(time.Duration(f.rnd.IntN(300)) * time.Microsecond)) }
@@ -455,7 +459,7 @@ func TestTCPStalls(t *testing.T) {
 		t.Run(o.name, func(t *testing.T) {
 			t.Parallel()
 			seed := uint64(1700 + i)
-			checker := ztest.Pattern(seed).Checker()
+			checker := receive(seed)
 			d, dev := dialed(t, ztest.Into(checker), ztest.StallAfter(10_000), ztest.Buffers(64<<10))
 			f := open(t, dev.calls(), d.Writer, &o.o, seed)
 			f.noWait = true
