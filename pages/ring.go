@@ -104,7 +104,6 @@ func (r *ring) pass(n int) {
 	} else {
 		r.loans[len(r.loans)-1].end = head
 	}
-	r.protect(n)
 	r.head = head
 }
 
@@ -112,7 +111,6 @@ func (r *ring) pass(n int) {
 // the process must not have those pages any more, and finds fresh ones in their place. A huge
 // page goes when all of it was given, since it would have to be split.
 func (r *ring) give(n int) error {
-	r.protect(n)
 	r.head += r.pages(n)
 	return r.drop()
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"reflect"
 	"sync"
 	"sync/atomic"
@@ -317,6 +318,11 @@ func (b *Writer) linger() {
 func (b *Writer) buffer() error {
 	for b.buf == nil {
 		p, err := b.ring.take(b.o.Size)
+		if err != nil && b.fresh { // the kernel does not take back what was given
+			if err = b.renew(); err == nil {
+				continue
+			}
+		}
 		if err == nil && p == nil {
 			if err = b.reclaim(); err == nil {
 				p, err = b.ring.take(b.o.Size)
@@ -439,9 +445,9 @@ func (b *Writer) send(p []byte) (int, error) {
 // sent ends the use of a buffer that was sent.
 func (b *Writer) sent() error {
 	n := b.fill
+	b.ring.protect(len(b.buf))
 	switch {
 	case !b.lent:
-		b.ring.protect(len(b.buf))
 	case b.fresh:
 		if err := b.ring.give(n); err != nil {
 			if err = b.renew(); err != nil {
@@ -491,11 +497,8 @@ func (b *Writer) prove() {
 }
 
 // isTimeout reports whether err is a deadline that has passed, after which the destination
-// can be used again.
-func isTimeout(err error) bool {
-	var t interface{ Timeout() bool }
-	return errors.As(err, &t) && t.Timeout()
-}
+// can be used again. (A connection that TCP has given up says Timeout, too: ETIMEDOUT.)
+func isTimeout(err error) bool { return errors.Is(err, os.ErrDeadlineExceeded) }
 
 // note brings the part of the counts up to date that is not counted as it happens.
 func (b *Writer) note() {
