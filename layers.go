@@ -77,7 +77,7 @@ func (t *transfer) account(at int, n int64) (err error) {
 			if l.opt.Moved != nil {
 				err = cmpErr(err, l.opt.Moved(n))
 			}
-			if l.opt.limiter != nil {
+			if l.opt.limiter != nil && err == nil {
 				err = cmpErr(err, await(t.watch.context(), l.opt.limiter, n))
 			}
 		}

@@ -183,7 +183,7 @@ func (s *sink) moved(w *watch, n int64) (err error) {
 		if moved := s.layers[i].Moved; moved != nil {
 			err = cmpErr(err, moved(n))
 		}
-		if l := s.layers[i].limiter; l != nil {
+		if l := s.layers[i].limiter; l != nil && err == nil {
 			err = cmpErr(err, await(w.context(), l, n))
 		}
 	}

@@ -98,7 +98,7 @@ func (b *Writer) room() ([]byte, error) {
 	case b.err != nil:
 		return nil, b.err
 	}
-	if b.buf != nil && b.fill == len(b.buf) || b.off > 0 { // a deadline has kept it from being sent
+	if b.buf != nil && b.fill == len(b.buf) || b.off > 0 || b.kept { // a deadline has kept it from being sent
 		if err := b.flush(); err != nil {
 			return nil, err
 		}

@@ -21,7 +21,8 @@ import (
 // to whatever takes file pages: a socket by sendfile, which needs no completions and is no
 // copy on loopback either, a pipe by splice, several destinations by tee.
 //
-// A Constant may be used by any number of goroutines.
+// A Constant may be used by any number of goroutines. One that is not needed any more has to be
+// closed, or its memory stays.
 type Constant struct {
 	f      *os.File // nil where there is no memfd
 	p      []byte

@@ -25,14 +25,14 @@
 //
 //   - The bytes are in a file, a pipe or a socket: [zerocopy.Copy] moves them without any
 //     user memory.
-//   - Messages are small. Below about 10 KiB a copy costs less than a loan, and is what a
-//     Writer does then.
+//   - Messages are small. Below about 10 KiB to a TCP connection, and 16 KiB to a pipe, a copy
+//     costs less than a loan, and is what a Writer does then.
 //   - The connection is to this very machine, or by veth into a container: there the kernel
 //     copies what it was lent when it is received, which costs more than a plain write. The
 //     Writer sees it by the first few completions and writes plainly from then on, with
 //     the reason [zerocopy.ReasonCopied].
 //   - Somebody else writes much to the same connection meanwhile, or reads its error queue
-//     (timestamps).
+//     (timestamps), or has put it into a BPF sockmap.
 //
 // docs/performance.md has figures, "Lent pages".
 package pages

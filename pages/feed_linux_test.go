@@ -317,13 +317,6 @@ func (d *device) release() {
 	d.poke()
 }
 
-// held is how many completions are held back.
-func (d *device) held() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return len(d.ids)
-}
-
 // poke wakes whoever waits for the socket, as a message on the error queue does: setting
 // SO_SNDBUF to what it is tells all waiters that there is room.
 func (d *device) poke() {

@@ -13,9 +13,21 @@ import (
 // on virtual machines, and a kernel may make vmsplice a copy.
 
 // measured are the answers, each asked for once in a process.
-var measured struct {
-	fresh, take         sync.Once
-	freshWins, takeWins bool
+var measured struct{ fresh, take measurement }
+
+// A measurement is made once; if it fails, for want of a descriptor for instance, again.
+type measurement struct {
+	mu         sync.Mutex
+	done, wins bool
+}
+
+func (m *measurement) ask(measure func() (wins, ok bool)) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.done {
+		m.wins, m.done = measure()
+	}
+	return m.wins
 }
 
 // piece is what is moved at a time.
@@ -24,34 +36,33 @@ const piece = 64 << 10
 // freshIsFaster reports whether fresh huge pages given to a pipe are faster than plain
 // writes.
 func freshIsFaster() bool {
-	measured.fresh.Do(func() {
-		measured.freshWins = faster(sys.HugePage, true, vmsplice, plainRead, plainWrite, plainRead)
+	return measured.fresh.ask(func() (wins, ok bool) {
+		return faster(sys.HugePage, true, vmsplice, plainRead, plainWrite, plainRead)
 	})
-	return measured.freshWins
 }
 
 // takeIsFaster reports whether vmsplice takes bytes out of a pipe faster than read.
 func takeIsFaster() bool {
-	measured.take.Do(func() {
-		measured.takeWins = faster(16*piece, false, plainWrite, vmspliceRead, plainWrite, plainRead)
+	return measured.take.ask(func() (wins, ok bool) {
+		return faster(16*piece, false, plainWrite, vmspliceRead, plainWrite, plainRead)
 	})
-	return measured.takeWins
 }
 
 // faster reports whether the first way of putting n bytes into a pipe and of taking them out
 // again takes less time than the second, by a tenth at least: the median of some rounds each,
-// by turns. What does not work is not faster. The memory that bytes come from is dropped
+// by turns. What does not work is not faster, and
+// ok is false if nothing could be measured. The memory that bytes come from is dropped
 // after each round of a vmsplice, which has to pay for it.
-func faster(n int, huge bool, put1, take1, put2, take2 func(fd int, p []byte) error) bool {
+func faster(n int, huge bool, put1, take1, put2, take2 func(fd int, p []byte) error) (wins, ok bool) {
 	const rounds, margin = 3, 1.1
 	r, w, err := (*sys.Calls)(nil).Pipe()
 	if err != nil {
-		return false
+		return false, false
 	}
 	defer sys.Close(r)
 	defer sys.Close(w)
 	if size, err := (*sys.Calls)(nil).SetPipeSize(w, piece); err != nil || size < piece {
-		return false
+		return false, false
 	}
 	out := make([]byte, piece)
 	ways := [2]struct {
@@ -62,7 +73,7 @@ func faster(n int, huge bool, put1, take1, put2, take2 func(fd int, p []byte) er
 	for i := range ways {
 		mem, mapping, err := (*sys.Calls)(nil).Map(n, huge && i == 0)
 		if err != nil {
-			return false
+			return false, false
 		}
 		defer sys.Unmap(mapping)
 		ways[i].mem = mem
@@ -78,11 +89,11 @@ func faster(n int, huge bool, put1, take1, put2, take2 func(fd int, p []byte) er
 				}
 				copy(p, out) // the least that a producer does
 				if way.put(w, p) != nil || way.take(r, out) != nil {
-					return false
+					return false, true
 				}
 			}
 			if huge && i == 0 && (*sys.Calls)(nil).Drop(way.mem) != nil {
-				return false
+				return false, false
 			}
 			way.took = append(way.took, time.Since(start))
 		}
@@ -90,7 +101,7 @@ func faster(n int, huge bool, put1, take1, put2, take2 func(fd int, p []byte) er
 	for i := range ways {
 		slices.Sort(ways[i].took)
 	}
-	return float64(ways[0].took[rounds/2])*margin < float64(ways[1].took[rounds/2])
+	return float64(ways[0].took[rounds/2])*margin < float64(ways[1].took[rounds/2]), true
 }
 
 func vmsplice(w int, p []byte) error {

@@ -28,7 +28,8 @@ const (
 	// would live on, and the process that reads the pipe is the last one. Then a page is
 	// used again when as many bytes have gone into the pipe behind it as are still there
 	// (FIONREAD), which the memory, at least the pipe's capacity and three buffers, makes
-	// true without a wait.
+	// true without a wait. That is safe whoever else writes to the pipe; but then Wait has to
+	// wait until the pipe has no more in it than went in behind.
 	ReaderCopies
 	// Never writes plainly, also to a TCP connection.
 	Never
@@ -67,7 +68,8 @@ type Options struct {
 	Lend Lending
 	// Memory is how much page memory there is, in bytes; less than what a pipe takes, or
 	// two buffers to a TCP connection, is rounded up to that. 0 is that for a pipe and 4
-	// MiB for a TCP connection, of which no more is touched than is lent at a time.
+	// MiB for a TCP connection, all of which is used in turn once bytes are lent. Fastest has
+	// its own measure, two huge pages.
 	Memory int
 	// LendFrom is the least number of bytes in a commit that are lent; 0 is 10 KiB to a
 	// TCP connection and 16 KiB to a pipe. See docs/performance.md, "Lent pages".

@@ -35,7 +35,8 @@ func NewReader(r io.Reader) *Reader {
 		v = out
 	}
 	if f, ok := v.(*os.File); ok {
-		if end, ok := engine.Inspect(nil, f, true); ok && end.Kind == engine.Pipe && end.Pollable() {
+		if end, ok := engine.Inspect(nil, f, true); ok && end.Kind == engine.Pipe && end.Pollable() && end.Flags&sys.AccessMode == sys.ReadOnly {
+			// By an end that is open for writing, too, vmsplice would write.
 			p.taker = engine.NewPipeTaker(nil, end)
 			p.splice = takeIsFaster()
 		}

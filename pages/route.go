@@ -78,6 +78,10 @@ func (r *toSocket) send(p []byte, lend bool) (int, loan, bool, error) {
 		return n, loan{}, false, err
 	}
 	n, lent, id, err := r.l.Send(p, lend)
+	if r.l.Dst.File != nil && isBrokenPipe(err) { // it may be standard output (H06)
+		n, err = write(r.w, p)
+		return n, loan{}, false, err
+	}
 	return n, loan{id: id}, lent, err
 }
 

@@ -13,7 +13,7 @@ type Stats struct {
 	Bytes, Lent, Copied int64
 	// Held is how many bytes the kernel holds, as far as it has been asked.
 	Held int64
-	// Abandoned is how many bytes the kernel held when their memory was left to it, by Close
+	// Abandoned is how many bytes the kernel held, as far as it had been asked, when their memory was left to it, by Close
 	// for instance. It frees them when it is done with them.
 	Abandoned int64
 	// Commits is how often Commit was called.

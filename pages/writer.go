@@ -33,12 +33,13 @@ var (
 // There are two ways of putting something in, that can be mixed: Next and Commit, and those
 // of a bufio.Writer, which collect until a buffer is full or Flush is called.
 //
-// An error of the destination is returned by whatever met it and by everything after it,
-// except for a timeout: then what was not sent is kept, and the next call goes on with it.
+// An error that a write meets is returned by everything after it, except for a deadline: then
+// what was not sent is kept, and the next call goes on with it.
 //
 // One goroutine at a time may use a Writer, another gets ErrInUse; Stats may be called at
 // any time. The destination's deadlines and its Close end every wait. While anything is lent
-// to a TCP connection, others may read from it, but only the Writer may write to it.
+// to a TCP connection, others may read from it, but only the Writer may write to it, and
+// TCP_NOTSENT_LOWAT must stay as it was when the Writer was made.
 type Writer struct {
 	w     io.Writer
 	calls *sys.Calls
@@ -56,6 +57,7 @@ type Writer struct {
 	ring *ring
 	buf  []byte // the run at the ring's head: what Next returned or Write fills
 	out  bool   // it is the caller's, by Next
+	kept bool   // it was committed, and has to be sent before anything else
 	off  int    // of it was sent
 	fill int    // is to be sent
 	lent bool   // some of it was lent
@@ -222,8 +224,9 @@ func (b *Writer) Commit(n int) error {
 	case n < 0 || n > len(b.buf):
 		return fmt.Errorf("pages: Commit of %d bytes of a buffer of %d", n, len(b.buf))
 	}
-	b.out = false
+	b.out, b.kept = false, true
 	b.fill = n
+	b.ring.protect(len(b.buf))
 	b.count.commits.Add(1)
 	return b.flush()
 }
@@ -263,8 +266,11 @@ func (b *Writer) Wait() error {
 		if !ok {
 			return nil
 		}
-		if told, err := b.route.await(l); !told || err != nil {
-			return errors.Join(err, b.renewUntold(told))
+		switch told, err := b.route.await(l); {
+		case err != nil:
+			return err
+		case !told:
+			return b.renew()
 		}
 	}
 }
@@ -275,7 +281,8 @@ func (b *Writer) Wait() error {
 // It waits for what a TCP connection was lent, for Options.Linger at the most. What is still
 // lent then is counted as Abandoned: its pages leave the process, and stay intact for the
 // kernel until it is done with them, so that what the peer gets is right. But its
-// completions stay on the socket's error queue, so the connection should be closed soon.
+// completions stay on the socket's error queue, where they can make a Read of the connection
+// fail with "not pollable": it should be closed soon.
 func (b *Writer) Close() error {
 	if err := b.enter(); err != nil {
 		if err == ErrClosed {
@@ -307,7 +314,7 @@ func (b *Writer) Close() error {
 func (b *Writer) linger() {
 	end := time.Now().Add(b.o.Linger)
 	for pause := 20 * time.Microsecond; ; pause = min(2*pause, 5*time.Millisecond) {
-		if err := b.reclaim(); err != nil || b.count.held.Load() == 0 || !time.Now().Before(end) {
+		if err := b.reclaim(); err != nil || b.route.(*toSocket).l.Held() == 0 || !time.Now().Before(end) {
 			return
 		}
 		time.Sleep(pause)
@@ -316,9 +323,10 @@ func (b *Writer) linger() {
 
 // buffer makes b.buf the run at the ring's head.
 func (b *Writer) buffer() error {
-	for b.buf == nil {
+	for again := true; b.buf == nil; {
 		p, err := b.ring.take(b.o.Size)
-		if err != nil && b.fresh { // the kernel does not take back what was given
+		if err != nil && b.fresh && again { // the kernel does not take back what was given
+			again = false
 			if err = b.renew(); err == nil {
 				continue
 			}
@@ -349,26 +357,21 @@ func (b *Writer) makeRoom() error {
 		if err != nil {
 			return err
 		}
-		if size > b.capacity {
-			b.capacity = size
-			b.o.Memory = max(b.o.Memory, roundUp(b.need()))
-			return b.renew()
-		}
+		// It has been enlarged, or somebody else writes to it, too, so that it cannot be told
+		// when what is lent has been read.
+		b.capacity = max(b.capacity, size)
+		b.o.Memory = max(b.o.Memory, roundUp(b.need()))
+		return b.renew()
 	}
 	l, ok := b.ring.oldest()
 	if !ok {
 		return errors.New("pages: the memory is used up and nothing is lent")
 	}
 	told, err := b.route.await(l)
-	return errors.Join(err, b.renewUntold(told))
-}
-
-// renewUntold gets new memory if nobody tells when the old is given back.
-func (b *Writer) renewUntold(told bool) error {
-	if told {
-		return nil
+	if err == nil && !told {
+		err = b.renew()
 	}
-	return b.renew()
+	return err
 }
 
 // renew leaves the memory to the kernel, which keeps what it holds of it, and gets new.
@@ -459,7 +462,7 @@ func (b *Writer) sent() error {
 	default:
 		b.ring.pass(n)
 	}
-	b.buf, b.off, b.fill, b.lent = nil, 0, 0, false
+	b.buf, b.off, b.fill, b.lent, b.kept = nil, 0, 0, false, false
 	if b.bulk > 0 && b.count.bytes.Load() >= b.bulk {
 		b.prove()
 	}
@@ -487,9 +490,11 @@ func (b *Writer) probation() {
 // clear the first takes as long as some hundred KB take to be written.
 func (b *Writer) prove() {
 	b.bulk = 0
+	before := b.o
 	b.o.Huge = true
 	b.o.Memory = roundHuge(b.o.Size) + sys.HugePage
 	if b.renew() != nil {
+		b.o, b.bulk = before, b.count.bytes.Load()+lookAgain
 		return // and goes on as it is
 	}
 	b.lend = true

@@ -5,8 +5,10 @@
 //
 //   - A mechanism that reports handled == false has consumed nothing in that call.
 //   - It never waits on one descriptor while holding another; the private pipe is
-//     exempt. Only RawConn waits, so Close and deadlines end every wait.
-//   - It tells RawConn "not ready" only after EAGAIN, and on the source only after
+//     exempt. Only RawConn waits, so Close and deadlines end every wait; or it naps for a
+//     moment and asks RawConn again (msgzerocopy.go).
+//   - It tells RawConn "not ready" only after EAGAIN, or where another event is certain to
+//     follow, the completion of what is lent (msgzerocopy.go); and on the source only after
 //     EAGAIN from a plain read: splice says EAGAIN and 0 where bytes are (H01).
 package engine
 

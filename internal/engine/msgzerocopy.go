@@ -38,7 +38,7 @@ const (
 	// time that it did not, four times as many.
 	firstPatience, mostPatience = 4, 4096
 	// nap is how long to wait for the queue to become shorter when nothing is lent, of
-	// which nobody tells; after maxNaps the peer is taken for slow.
+	// which nobody tells; after maxNaps in which it has not, it is filled.
 	nap, maxNaps = 250 * time.Microsecond, 20
 	// mostCopies is for how many completions with COPIED more than there are twice as many
 	// without a device counts as one that copies. Loopback, veth and tun say it of every send.
@@ -109,11 +109,13 @@ type SocketLender struct {
 	errno    error
 	nap      bool
 	naps     int
+	queued   int // at the last nap
 	waits    int
 	patience int
 	growing  bool
 	size     int // of the send queue when it last ran out of room
 	plain    int // bytes since then that were not lent
+	fulls    int // how often it has run full at this size
 	until    uint32
 	locked   int // see mostLocked
 
@@ -157,8 +159,8 @@ func (l *SocketLender) open(fd int) error {
 	switch set, err := l.Calls.Zerocopy(fd); {
 	case err != nil:
 		return err
-	case known == nil && set, known != nil && known.busy:
-		return ErrLentElsewhere
+	case (known != nil) != set, known != nil && known.busy:
+		return ErrLentElsewhere // or the answers could not be told apart, or there would be none
 	case known != nil:
 		known.busy = true
 		l.loan, l.cookie = known, cookie
@@ -209,7 +211,7 @@ func (l *SocketLender) Holds(id uint32) bool { return l.holds(id) }
 // Send sends as much of p as finds room, and waits until something does: lent, if that is
 // wanted and possible, or copied. id is the number of a send that was lent.
 func (l *SocketLender) Send(p []byte, lend bool) (n int, lent bool, id uint32, err error) {
-	for l.naps = 0; ; {
+	for l.naps, l.queued = 0, 0; ; {
 		l.p, l.lend, l.n, l.lent, l.errno, l.nap = p, lend, 0, false, nil, false
 		err = l.Dst.Raw.Write(l.sendFn)
 		l.p = nil
@@ -245,11 +247,14 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 			n = min(n, room)
 		case held > 0:
 			if l.waits++; l.waits >= l.patience {
-				l.waits, l.growing, l.size, l.plain = 0, true, most, 0
+				l.waits, l.growing, l.size, l.plain, l.fulls = 0, true, most, 0, 0
 			}
 			return false
-		case queued > 0 && l.naps < maxNaps:
-			l.naps++
+		case queued > 0 && (l.naps < maxNaps || queued < l.queued):
+			if l.naps++; queued < l.queued {
+				l.naps = 0
+			}
+			l.queued = queued
 			l.nap = true
 			return true
 		default: // nothing is lent, so that the queue may be filled
@@ -274,7 +279,10 @@ func (l *SocketLender) sendReady(descriptor uintptr) bool {
 				l.Err = ErrLocked
 			}
 		default:
-			return true
+			if !refusal(l.errno) {
+				return true
+			}
+			l.stop(l.errno) // a protocol on top of TCP, kTLS for instance: a plain send decides
 		}
 	}
 	l.n, l.errno = l.Calls.Send(fd, l.p[:n], false)
@@ -296,10 +304,12 @@ func (l *SocketLender) full(fd int) {
 	}
 	most, _, err := l.Calls.SendMemory(fd)
 	if err == nil && most > l.size {
-		l.size, l.plain, l.patience = most, 0, firstPatience
+		l.size, l.plain, l.fulls, l.patience = most, 0, 0, firstPatience
 		return
 	}
-	l.grown()
+	if l.fulls++; l.fulls > 1 { // it grows by the acknowledgement that follows the first
+		l.grown()
+	}
 }
 
 // grown goes back to lending.

@@ -30,8 +30,7 @@ func NewPipeLender(calls *sys.Calls, dst End) *PipeLender {
 		if l.n, l.err = l.Calls.Buffered(int(fd)); l.n == 0 {
 			return true
 		}
-		// The end for writing is never readable, but where nobody can read any more.
-		if ready, err := l.Calls.Poll(int(fd)); err == nil && ready&sys.Readable != 0 {
+		if unread, err := l.Calls.Unread(int(fd)); err == nil && unread {
 			l.err = syscall.EPIPE
 		}
 		return true

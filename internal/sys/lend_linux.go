@@ -25,6 +25,18 @@ func (s *Calls) Vmsplice(out int, p []byte, wait bool) (int, error) {
 	})
 }
 
+// Unread reports whether nobody can read what is written to the pipe out, by poll(2).
+func (s *Calls) Unread(out int) (bool, error) {
+	n, err := s.do(Call{"poll", -1, out, 0}, func(int) (int, error) {
+		p := []unix.PollFd{{Fd: int32(out)}}
+		if _, err := unix.Poll(p, 0); err != nil {
+			return 0, err
+		}
+		return int(p[0].Revents & unix.POLLERR), nil
+	})
+	return n != 0, err
+}
+
 // VmspliceRead takes what is in the pipe in, at most len(p) bytes, into p by
 // vmsplice(2). It does not wait.
 func (s *Calls) VmspliceRead(in int, p []byte) (int, error) {
@@ -236,7 +248,12 @@ func (s *Calls) Protect(p []byte, readOnly bool) error {
 // nobody can change or cut it from then on. p is its content, read-only.
 func (s *Calls) Sealed(name string, n int, fill func(p []byte) error) (fd int, p []byte, err error) {
 	fd, err = s.do(Call{"memfd_create", -1, -1, n}, func(int) (int, error) {
-		return unix.MemfdCreate(name, unix.MFD_CLOEXEC|unix.MFD_ALLOW_SEALING)
+		const flags = unix.MFD_CLOEXEC | unix.MFD_ALLOW_SEALING
+		fd, err := unix.MemfdCreate(name, flags|unix.MFD_NOEXEC_SEAL)
+		if err == unix.EINVAL { // before Linux 6.3
+			fd, err = unix.MemfdCreate(name, flags)
+		}
+		return fd, err
 	})
 	if err != nil {
 		return -1, nil, err
@@ -248,7 +265,8 @@ func (s *Calls) Sealed(name string, n int, fill func(p []byte) error) (fd int, p
 		}
 	}()
 	if err = s.seal(fd, n, fill); err == nil {
-		p, err = unix.Mmap(fd, 0, n, unix.PROT_READ, unix.MAP_SHARED)
+		// Private, since before Linux 6.7 a shared mapping counts as one that writes.
+		p, err = unix.Mmap(fd, 0, n, unix.PROT_READ, unix.MAP_PRIVATE)
 	}
 	return fd, p, err
 }

@@ -42,6 +42,7 @@ func (s *Calls) Socket(fd int) (family, typ int, err error)         { return 0, 
 func (s *Calls) PeekEnd(fd int) (bool, error)                       { return false, syscall.ENOSYS }
 func (s *Calls) Seek(fd int, by int64) error                        { return syscall.ENOSYS }
 func (s *Calls) Vmsplice(out int, p []byte, wait bool) (int, error) { return 0, syscall.ENOSYS }
+func (s *Calls) Unread(out int) (bool, error)                       { return false, syscall.ENOSYS }
 func (s *Calls) VmspliceRead(in int, p []byte) (int, error)         { return 0, syscall.ENOSYS }
 func (s *Calls) Send(out int, p []byte, lend bool) (int, error)     { return 0, syscall.ENOSYS }
 func (s *Calls) Completion(fd int) (c Completion, ok bool, err error) {
