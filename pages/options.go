@@ -92,8 +92,8 @@ const (
 	defaultLinger  = time.Second
 	// maxSize keeps sums of sizes within an int of 32 bits.
 	maxSize = 1 << 28
-	// lendFromPipe is where a loan to a pipe begins to pay: pieces of 4 KiB cost half as
-	// much again as a plain write, pieces of 16 KiB a third of one (bench, pages-pipe).
+	// lendFromPipe is where a loan to a pipe begins to pay: pieces of 4 KiB gain nothing
+	// (docs/performance.md, "Lent pages").
 	lendFromPipe = 16 << 10
 	// bulkFrom is how much Fastest writes plainly first. After each lookAfter it looks whether
 	// it got huge pages, and if not it writes plainly for lookAgain.
