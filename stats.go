@@ -16,6 +16,9 @@ import (
 type Stats struct {
 	// Copies is how many copies have ended, Active how many are under way.
 	Copies, Active int64
+	// Relays is how many of package zcnet's relays are running. Each has two copies
+	// under way, or one once a side has ended.
+	Relays int64
 	// Mechanisms has a row for each mechanism that moved a byte.
 	Mechanisms []MechanismStats
 	// Reasons has a row for each reason and type that kept bytes from the kernel,
@@ -134,7 +137,7 @@ func newReason(k reasonKey) *reasonCount {
 // ReadStats returns the counts of this moment. It is safe for concurrent use;
 // counts that change meanwhile may be a few bytes apart.
 func ReadStats() Stats {
-	s := Stats{Copies: counters.ended.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
+	s := Stats{Copies: counters.ended.Load(), Relays: tally.Relays.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
 	s.Active = max(counters.began.Load()-s.Copies, 0)
 	s.Copies += counters.memory.Load()
 	for m := range mechanisms {

@@ -10,6 +10,9 @@ import (
 // Bytes and Calls are counted by the number of a zerocopy.Mechanism.
 var Bytes, Calls [16]atomic.Int64
 
+// Relays is how many relays are running.
+var Relays atomic.Int64
+
 // Add counts n bytes and one system call.
 func Add(mechanism uint8, n int64) {
 	Bytes[mechanism].Add(n)
