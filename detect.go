@@ -256,6 +256,15 @@ func (c *Copier) readerLayer(r io.Reader) (l layer, inner io.Reader, reason Reas
 		}
 		return layer{parts: parts}, (*parts)[0], ReasonNone, true
 	}
+	if rw, is, verified := stdtypes.ReadWriter(r); is {
+		switch {
+		case !verified:
+			return l, nil, ReasonLayout, false
+		case rw.Reader == nil:
+			return l, nil, ReasonNotDescriptor, false
+		}
+		return l, rw.Reader, ReasonNone, true
+	}
 	in, reason, ok := c.unwrapReader(r)
 	if !ok {
 		return l, nil, reason, false
@@ -275,12 +284,31 @@ func (c *Copier) unwrapReader(r io.Reader) (in InnerReader, reason Reason, ok bo
 	}
 	u, ok := r.(ReaderUnwrapper)
 	if !ok {
-		return in, ReasonNotDescriptor, false
+		return in, opaque(r), false
 	}
 	if in, ok = u.UnwrapReader(); !ok || in.Reader == nil || !same(in.Self, r) {
 		return in, ReasonNested, false
 	}
 	return in, ReasonNone, true
+}
+
+// opaque is the reason of a type that nothing is known of, and of TLS.
+func opaque(v any) Reason {
+	if stdtypes.Encrypts(v) {
+		return ReasonEncrypted
+	}
+	return ReasonNotDescriptor
+}
+
+// halves returns dst and src, and of a bufio.ReadWriter the half that the copy is about.
+func halves(dst io.Writer, src io.Reader) (io.Writer, io.Reader) {
+	if rw, _, ok := stdtypes.ReadWriter(src); ok && rw.Reader != nil {
+		src = rw.Reader
+	}
+	if rw, _, ok := stdtypes.ReadWriter(dst); ok && rw.Writer != nil {
+		dst = rw.Writer
+	}
+	return dst, src
 }
 
 // same reports whether self is a pointer identical to v. A type that embeds an

@@ -173,6 +173,9 @@ type Report struct {
 	Elapsed time.Duration
 	// Err is what the copy returned.
 	Err error `json:"-"`
+	// Failed is the end whose error Err is. It is NoEnd where there was no error, and
+	// where a context, a callback or a method that was [Delegated] to ended the copy.
+	Failed End `json:",omitempty"`
 }
 
 // Bytes returns how many bytes went by mechanism m.
@@ -216,6 +219,7 @@ func (c *Copier) Explain(dst io.Writer, src io.Reader) Plan {
 
 // plan adds the steps that run would take, by the same decisions.
 func (t *transfer) plan(dst io.Writer, src io.Reader) {
+	dst, src = halves(dst, src)
 	if !sys.Supported {
 		t.planPlain(dst, src)
 		return

@@ -109,10 +109,10 @@ func (t *transfer) loop(dst io.Writer, src io.Reader, w why) error {
 			t.written += int64(nw)
 			t.add(Buffered, "", int64(nw), 0, w)
 			if ew != nil {
-				return t.watch.instead(ew)
+				return t.watch.instead(t.destError(ew))
 			}
 			if nr != nw {
-				return io.ErrShortWrite
+				return t.destError(io.ErrShortWrite)
 			}
 		}
 		if er == io.EOF {

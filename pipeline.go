@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"math"
+	"net"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -24,8 +26,10 @@ import (
 // pipeline copies t.from to t.to.
 func (t *transfer) pipeline() error {
 	t.m = engine.NewMover(t.c.calls, t.c.pipes())
+	t.join()
 	err := t.flow()
 	err = t.settle(err)
+	t.leave()
 	t.endPipeline()
 	return err
 }
@@ -41,6 +45,23 @@ func (t *transfer) sourceError(err error) error {
 	}
 	t.sourceFailed = err != nil
 	return err
+}
+
+// destError is the error of writing to the destination.
+func (t *transfer) destError(err error) error {
+	t.destFailed = err != nil
+	return err
+}
+
+// directError is the error of a mechanism without a pipe between: that of the end which it
+// is named after.
+func (t *transfer) directError(err error) error {
+	var conn *net.OpError
+	var file *fs.PathError
+	if errors.As(err, &conn) && conn.Op == "write" || errors.As(err, &file) && file.Op == "write" {
+		return t.destError(err)
+	}
+	return t.sourceError(err)
 }
 
 // flow runs until the source ends (nil) or something fails.
@@ -169,9 +190,9 @@ func (t *transfer) refusing(at int) error {
 		}
 	}
 	if err != nil && at == len(t.from.layers) && t.from.end.Known() && t.atEnd() {
-		err = errEnd
+		return errEnd
 	}
-	return err
+	return t.destError(err)
 }
 
 // atEnd reports whether the leaf has nothing more to give, without waiting.

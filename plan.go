@@ -42,7 +42,7 @@ func (c *Copier) choose(to *sink, from *chain, room int64, off MechanismSet) way
 		return ways{why: to.why}
 	}
 	w := choose(&to.end, &from.end, room, c.lending(&to.end, &from.end), off)
-	if !c.refusals.Empty() {
+	if !c.origin().refusals.Empty() {
 		w = c.remembered(w, &to.end, &from.end)
 	}
 	switch w.why.end {
@@ -70,7 +70,7 @@ func (c *Copier) lending(dst, src *engine.End) Pages {
 // remembered drops the ways that this kernel has refused before.
 func (c *Copier) remembered(w ways, dst, src *engine.End) ways {
 	for i := 0; i < len(w.try) && w.try[i] != wayBuffered; {
-		if err := c.refusals.Refused(c.key(w.try[i], dst, src)); err != nil {
+		if err := c.origin().refusals.Refused(c.key(w.try[i], dst, src)); err != nil {
 			w.drop(i, why{reason: ReasonRefused, end: SourceEnd, err: err})
 			continue
 		}
@@ -82,7 +82,7 @@ func (c *Copier) remembered(w ways, dst, src *engine.End) ways {
 // learn remembers that the kernel refused way, if its answer is conclusive.
 func (c *Copier) learn(way way, dst, src *engine.End, err error) {
 	if probe.Conclusive(err) {
-		c.refusals.Learn(c.key(way, dst, src), err)
+		c.origin().refusals.Learn(c.key(way, dst, src), err)
 	}
 }
 

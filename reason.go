@@ -82,6 +82,8 @@ const (
 	ReasonLocked
 	// ReasonMeasured: a plain write has been measured to be faster on this kernel.
 	ReasonMeasured
+	// ReasonEncrypted: a *tls.Conn, whose bytes are not those of the connection under it.
+	ReasonEncrypted
 
 	reasons // how many there are
 )
@@ -89,7 +91,7 @@ const (
 var reasonNames = [reasons]string{
 	"", "not-descriptor", "own-method", "prefix", "small", "start", "file-pages", "stable", "disabled", "append", "blocking",
 	"messages", "device", "same-file", "access", "no-pipe", "refused", "check", "nested", "layout", "platform",
-	"no-loan", "copied", "lent-elsewhere", "locked", "measured",
+	"no-loan", "copied", "lent-elsewhere", "locked", "measured", "encrypted",
 }
 
 var reasonTexts = [reasons]string{
@@ -119,6 +121,7 @@ var reasonTexts = [reasons]string{
 	ReasonLentElsewhere: "is lent memory by somebody else, too",
 	ReasonLocked:        "could be lent memory if RLIMIT_MEMLOCK and net.core.optmem_max allowed it",
 	ReasonMeasured:      "is written to faster than lent to on this kernel",
+	ReasonEncrypted:     "encrypts its bytes in user memory",
 }
 
 // String returns the reason's short name, for logs and labels; "" for ReasonNone.

@@ -114,6 +114,15 @@ func (c *Copier) writerLayer(s *sink, w io.Writer) (inner io.Writer, reason Reas
 			return inner, ReasonNone, true
 		}
 	}
+	if rw, is, verified := stdtypes.ReadWriter(w); is {
+		switch {
+		case !verified:
+			return nil, ReasonLayout, false
+		case rw.Writer == nil:
+			return nil, ReasonNotDescriptor, false
+		}
+		return rw.Writer, ReasonNone, true
+	}
 	in, reason, ok := c.unwrapWriter(w)
 	if !ok {
 		return nil, reason, false
@@ -133,7 +142,7 @@ func (c *Copier) unwrapWriter(w io.Writer) (in InnerWriter, reason Reason, ok bo
 	}
 	u, ok := w.(WriterUnwrapper)
 	if !ok {
-		return in, ReasonNotDescriptor, false
+		return in, opaque(w), false
 	}
 	if in, ok = u.UnwrapWriter(); !ok || in.Writer == nil || !same(in.Self, w) {
 		return in, ReasonNested, false

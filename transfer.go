@@ -35,6 +35,7 @@ type transfer struct {
 
 	written      int64
 	sourceFailed bool // the error that ends the copy comes from reading
+	destFailed   bool // it comes from writing
 	steps        []step
 	last         lastReason
 	started      time.Time // zero unless there is a Report
@@ -63,7 +64,7 @@ var transfers = sync.Pool{New: func() any {
 
 func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 	t := transfers.Get().(*transfer)
-	t.c, t.follow = c, c == Default()
+	t.c, t.follow = c, c.origin() == Default()
 	t.buffer.pool, t.buffer.fixed = c.BufferPool, buf
 	if ctx != nil && ctx.Done() != nil {
 		t.watch = &watch{ctx: ctx}
@@ -78,6 +79,7 @@ func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 // Writer panics.
 func (t *transfer) release() {
 	t.endPipeline()
+	t.leave()
 	t.watch.end()
 	t.buffer.reset()
 	t.from.reset()
@@ -85,7 +87,7 @@ func (t *transfer) release() {
 	clear(t.steps)
 	clear(t.branches)
 	t.fanned, t.branches, t.single, t.route = false, t.branches[:0], tap{}, ""
-	t.c, t.watch, t.written, t.sourceFailed = nil, nil, 0, false
+	t.c, t.watch, t.written, t.sourceFailed, t.destFailed = nil, nil, 0, false, false
 	t.steps, t.started, t.ways, t.noPipe = t.steps[:0], time.Time{}, ways{}, why{}
 	transfers.Put(t)
 }
@@ -131,14 +133,32 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 	if report := t.c.Report; report != nil {
 		report(Report{
 			Dst: typeName(dst), Src: typeName(src), Written: t.written,
-			Steps: public(t.steps), Elapsed: time.Since(t.started), Err: err,
+			Steps: public(t.steps), Elapsed: time.Since(t.started), Err: err, Failed: t.failed(err),
 		})
 	}
 	return t.written, err
 }
 
+// failed says which end's error err is.
+func (t *transfer) failed(err error) End {
+	if w := t.watch; err != nil && w != nil {
+		if told := w.told.Load(); told != nil {
+			return told.end
+		}
+	}
+	switch {
+	case err == nil, t.watch.err() != nil:
+	case t.sourceFailed:
+		return SourceEnd
+	case t.destFailed:
+		return DestinationEnd
+	}
+	return NoEnd
+}
+
 // run copies from src to dst. It is entered again for a Reader inside another.
 func (t *transfer) run(dst io.Writer, src io.Reader) error {
+	dst, src = halves(dst, src)
 	if !sys.Supported {
 		return t.plain(dst, src)
 	}
@@ -269,6 +289,7 @@ func startsInMemory(src io.Reader) bool {
 	case *Reader:
 		return s != nil && startsInMemory(s.r)
 	default:
+		_, src = halves(nil, src)
 		b, _ := peekBuffer(src)
 		return b || stdtypes.IsMultiReader(src)
 	}
@@ -280,6 +301,9 @@ func (t *transfer) add(m Mechanism, route string, n, calls int64, w why) {
 	tally.Bytes[m].Add(n)
 	if calls != 0 {
 		tally.Calls[m].Add(calls)
+	}
+	if t.c.Meter != nil {
+		t.c.Meter.add(step{mechanism: m, route: route, why: w}, n)
 	}
 	for i := len(t.steps) - 1; i >= 0; i-- {
 		if s := &t.steps[i]; s.mechanism == m && s.route == route && s.why == w {

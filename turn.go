@@ -166,7 +166,7 @@ func (t *transfer) piped(max int) error {
 			return t.deliver(len(t.from.layers), w)
 		}
 		if err != nil {
-			return err
+			return t.destError(err)
 		}
 	}
 	return nil
@@ -187,7 +187,7 @@ func (t *transfer) direct(way way, max int, call func(int) (int, bool, error)) e
 		return t.refused(err)
 	}
 	if err != nil {
-		return t.sourceError(err)
+		return t.directError(err)
 	}
 	if len(m.Mem()) > 0 {
 		return t.deliver(len(t.from.layers), t.check())
@@ -340,6 +340,7 @@ func (t *transfer) write(at int, p []byte, w why, taken func(int)) error {
 			}
 		}
 		n, ew := t.put(at, p[:min(len(p), t.chunk())])
+		t.destFailed = ew != nil && !t.sourceFailed
 		p = p[n:]
 		if taken != nil {
 			taken(n)

@@ -6,16 +6,22 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/zerocopy-go/zerocopy/internal/bothends"
 	"github.com/zerocopy-go/zerocopy/internal/engine"
 )
 
-// A watch ends a copy when its context is done. A nil watch never does.
+// A watch ends a copy when its context is done, or a connection of package zcnet that the
+// copy does not wait for says so. A nil watch never does.
 type watch struct {
 	ctx  context.Context
 	stop func() bool
 	done chan struct{} // closed when fire has run
+
+	joined [2]bothends.Conn     // source and destination, or none
+	told   atomic.Pointer[told] // what one of them has said
 
 	mu       sync.Mutex
 	fired    bool
@@ -82,20 +88,94 @@ func (w *watch) context() context.Context {
 	return w.ctx
 }
 
-// err returns the cause once the context is done.
+// err returns the cause once the copy is to end.
 func (w *watch) err() error {
-	if w == nil || w.ctx.Err() == nil {
+	switch {
+	case w == nil:
 		return nil
+	case w.ctx.Err() != nil:
+		return context.Cause(w.ctx)
 	}
-	return context.Cause(w.ctx)
+	if told := w.told.Load(); told != nil {
+		return told.err
+	}
+	return nil
+}
+
+// A told is what has happened to a connection that a copy did not wait for.
+type told struct {
+	err error
+	end End
 }
 
 // instead returns the cause in the place of the timeout that it made of err.
 func (w *watch) instead(err error) error {
-	if err == nil || w == nil || w.ctx.Err() == nil || !isTimeout(err) {
+	if err == nil || !isTimeout(err) {
 		return err
 	}
-	return context.Cause(w.ctx)
+	return cmpErr(w.err(), err)
+}
+
+// End implements bothends.Copy.
+func (w *watch) End(err error, source bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	end := DestinationEnd
+	if source {
+		end = SourceEnd
+	}
+	w.told.CompareAndSwap(nil, &told{err, end})
+	w.fired = true
+	w.expire()
+}
+
+// join has the copy end with either of its connections, if both are package zcnet's. Where
+// a Before arms a deadline, one that has passed at the other end means nothing: it
+// will be armed again.
+func (t *transfer) join() {
+	if t.fanned || t.from.multi >= 0 || len(t.from.layers) == 0 || len(t.to.layers) == 0 {
+		return
+	}
+	inner := t.from.layers[len(t.from.layers)-1].opt
+	if inner == nil {
+		return
+	}
+	src, ok := inner.Self.(bothends.Conn)
+	if !ok {
+		return
+	}
+	dst, ok := t.to.layers[len(t.to.layers)-1].Self.(bothends.Conn)
+	if !ok || t.asksBefore() {
+		return
+	}
+	if t.watch == nil {
+		t.watch = &watch{ctx: context.Background(), dst: t.to.leaf, src: t.from.leaf}
+	}
+	t.watch.joined = [2]bothends.Conn{src, dst}
+	src.Join(t.watch, true)
+	dst.Join(t.watch, false)
+}
+
+// asksBefore reports whether a layer has a Before.
+func (t *transfer) asksBefore() bool {
+	return slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.opt != nil && l.opt.Before != nil }) ||
+		slices.ContainsFunc(t.to.layers, func(opt *InnerWriter) bool { return opt.Before != nil })
+}
+
+// leave ends what join began.
+func (t *transfer) leave() {
+	if t.watch == nil || t.watch.joined[0] == nil {
+		return
+	}
+	// Neither may tell any more before either sets its deadlines again.
+	joined := t.watch.joined
+	joined[0].Leave(t.watch)
+	joined[1].Leave(t.watch)
+	if t.watch.told.Load() != nil {
+		joined[0].Restore()
+		joined[1].Restore()
+	}
+	t.watch.joined = [2]bothends.Conn{}
 }
 
 // canEnd reports whether a cancellation can end a call that the watch cannot look

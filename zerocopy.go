@@ -152,7 +152,10 @@ type Copier struct {
 	// Report, if not nil, is called once a copy, on the copying goroutine,
 	// before the copy returns.
 	Report func(Report)
+	// Meter, if not nil, counts the bytes of the copies while they run.
+	Meter *Meter
 
+	like     *Copier // whom a Clone is a clone of
 	refusals probe.Cache
 	calls    *sys.Calls  // nil is the kernel; tests replace it
 	pool     *kpipe.Pool // nil is the process's; tests replace it
@@ -188,6 +191,26 @@ func orDefault(c *Copier) *Copier {
 // other fields not at all: it is the switch of a running program.
 func SetDefault(c *Copier) { standard.Store(c) }
 
+// Clone returns a Copier with the settings of c, to be changed before its first use: a
+// Report or a Meter of one copy's own, for instance. A clone of the default obeys what
+// [SetDefault] switches off, as the default does, and a clone shares with c what the
+// kernel was seen to refuse.
+func (c *Copier) Clone() *Copier {
+	return &Copier{
+		Pages: c.Pages, Disable: c.Disable, BufferPool: c.BufferPool, RawCalls: c.RawCalls, LowWater: c.LowWater,
+		UnwrapReader: c.UnwrapReader, UnwrapWriter: c.UnwrapWriter, Report: c.Report, Meter: c.Meter,
+		like: c.origin(), calls: c.calls, pool: c.pool, force: c.force,
+	}
+}
+
+// origin returns the Copier that c is a clone of, c itself if it is none.
+func (c *Copier) origin() *Copier {
+	if c.like != nil {
+		return c.like
+	}
+	return c
+}
+
 // Copy is the package's [Copy] and [CopyContext] with the settings of c. A nil
 // ctx is never cancelled.
 func (c *Copier) Copy(ctx context.Context, dst io.Writer, src io.Reader) (written int64, err error) {
@@ -216,7 +239,7 @@ func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written i
 
 // copy is what all of them do.
 func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
-	if c.Report == nil && (ctx == nil || ctx.Done() == nil) {
+	if c.Report == nil && c.Meter == nil && (ctx == nil || ctx.Done() == nil) {
 		if n, err, ok := c.fromMemory(dst, src); ok {
 			return n, err
 		}

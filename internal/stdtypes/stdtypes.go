@@ -75,6 +75,9 @@ var (
 	bufioWriterOK = verify(reflect.TypeFor[bufio.Writer](), field{"err", errorType}, field{"buf", bytesType},
 		field{"n", intType}, field{"wr", writerType})
 
+	readWriterOK = verify(reflect.TypeFor[bufio.ReadWriter](), field{"Reader", reflect.TypeFor[*bufio.Reader]()},
+		field{"Writer", reflect.TypeFor[*bufio.Writer]()})
+
 	multiReaderType = reflect.TypeOf(io.MultiReader())
 	multiReaderOK   = multiReaderType.Kind() == reflect.Pointer &&
 		verify(multiReaderType.Elem(), field{"readers", reflect.TypeFor[[]io.Reader]()})
@@ -92,7 +95,7 @@ var (
 // each of the supported Go releases must have them all.
 func Verified() map[string]bool {
 	return map[string]bool{
-		"bufio.Reader": bufioReaderOK, "bufio.Writer": bufioWriterOK, "io.multiReader": multiReaderOK,
+		"bufio.Reader": bufioReaderOK, "bufio.Writer": bufioWriterOK, "bufio.ReadWriter": readWriterOK, "io.multiReader": multiReaderOK,
 		"io.multiWriter": multiWriterOK, "io.teeReader": teeReaderOK,
 		"io.nopCloser": nopCloserOK, "io.nopCloserWriterTo": nopCloserWriterToOK,
 	}
@@ -123,6 +126,29 @@ func BufioWriter(b *bufio.Writer) (wr io.Writer, sticky *error, ok bool) {
 	}
 	m := (*bufioWriter)(unsafe.Pointer(b))
 	return m.wr, &m.err, true
+}
+
+// ReadWriter returns the two halves of a bufio.ReadWriter, or of a pointer to one: it
+// has no method but theirs. is reports that v is one, ok that the layout is verified too.
+func ReadWriter(v any) (halves bufio.ReadWriter, is, ok bool) {
+	switch v := v.(type) {
+	case *bufio.ReadWriter:
+		if v == nil {
+			return halves, false, false
+		}
+		halves = *v
+	case bufio.ReadWriter:
+		halves = v
+	default:
+		return halves, false, false
+	}
+	return halves, true, readWriterOK
+}
+
+// Encrypts reports whether v is a *tls.Conn. Package crypto/tls need not be linked for that.
+func Encrypts(v any) bool {
+	t := reflect.TypeOf(v)
+	return t != nil && t.Kind() == reflect.Pointer && t.Elem().Name() == "Conn" && t.Elem().PkgPath() == "crypto/tls"
 }
 
 // IsMultiReader reports whether r is what io.MultiReader returns.

@@ -20,7 +20,7 @@ import (
 func TestVerified(t *testing.T) {
 	t.Parallel()
 	verified := stdtypes.Verified()
-	if len(verified) != 7 {
+	if len(verified) != 8 {
 		t.Errorf("%d layouts", len(verified))
 	}
 	for name, ok := range verified {

@@ -73,6 +73,7 @@ func (s *Calls) intercepted(c Call, f func(n int) (int, error)) (int, error) {
 const (
 	Readable = 1 << iota // a read would not wait: there are bytes, an end, or an error
 	Writable             // a write would not wait
+	Hung                 // the connection has failed, or both of its directions have ended
 )
 
 // A Stat is what fstat(2) and F_GETFL say of a descriptor.

@@ -141,6 +141,9 @@ func (s *Calls) Poll(fd int) (int, error) {
 		if p[0].Revents&(unix.POLLOUT|unix.POLLERR|unix.POLLNVAL) != 0 {
 			ready |= Writable
 		}
+		if p[0].Revents&(unix.POLLHUP|unix.POLLERR|unix.POLLNVAL) != 0 {
+			ready |= Hung
+		}
 		return ready, nil
 	})
 }

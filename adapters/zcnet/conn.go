@@ -1,0 +1,237 @@
+package zcnet
+
+import (
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"syscall"
+
+	"github.com/zerocopy-go/zerocopy"
+)
+
+// A Conn is a connection of this package: a net.Conn whose ReadFrom and WriteTo are
+// [zerocopy.Copy], and from which bytes can be peeked. It is a net.Conn in all other
+// respects: safe for concurrent use, with the deadlines and errors of the connection
+// under it. Peek, Discard and Unread are as Read: one at a time.
+//
+// A copy between two Conns ends with either: when the one that it does not wait for is
+// closed, or its deadline passes, too.
+type Conn interface {
+	net.Conn
+	io.ReaderFrom
+	io.WriterTo
+
+	// Peek returns the next n bytes, which the next Read, WriteTo or copy still gets. It
+	// waits for them as Read does, and no longer: nothing beyond is read. Where there
+	// are fewer, it returns those and the error of the Read that gave no more: io.EOF,
+	// or that of a deadline, after which Peek can be called again. The bytes are
+	// valid until the next Peek, Discard, Unread, Read or copy, and must not be changed.
+	Peek(n int) ([]byte, error)
+	// Buffered returns how many bytes were peeked or unread and are yet to be read.
+	Buffered() int
+	// Discard drops the next n of those, and returns how many there were.
+	Discard(n int) int
+	// Unread has the next Read, WriteTo or copy begin with p, of which it keeps a copy.
+	// It is for what somebody else has read too much of: the bufio.Reader of an
+	// http.Hijacker, a PROXY protocol parser.
+	Unread(p []byte)
+}
+
+// NewConn returns a Conn around c, or c itself if it is one. Whatever c is, the Conn is no
+// worse than c; it is better where c is a *net.TCPConn, a *net.UnixConn, or a type that
+// has opted in (see zerocopy.ReaderUnwrapper).
+//
+// A *tls.Conn is better left as it is: servers look for that type, and its bytes pass user
+// memory in any case. Put TLS on top: tls.Server(zcnet.NewConn(c), config).
+func NewConn(c net.Conn) Conn {
+	if c, ok := c.(Conn); ok && of(c) != nil {
+		return c
+	}
+	v := &conn{inner: c}
+	v.self = v.expose()
+	return v.self
+}
+
+// A conn is what all Conns embed. Its self is the Conn that has the optional methods.
+type conn struct {
+	inner net.Conn
+	self  Conn
+	ends  ends
+
+	// peeked is what comes before the bytes of inner. peekMu is held while Peek reads.
+	peekMu sync.Mutex
+	peeked []byte
+	ahead  atomic.Int64 // len(peeked)
+}
+
+func (c *conn) base() *conn { return c }
+
+// of returns what is embedded in v, which may be of a type of somebody else's that embeds a
+// Conn: then it is not v, and the answer is nil.
+func of(v any) *conn {
+	if b, ok := v.(interface{ base() *conn }); ok {
+		if c := b.base(); c != nil && any(c.self) == v {
+			return c
+		}
+	}
+	return nil
+}
+
+// Inner returns the connection that c is a [Conn] around, and c itself if it is none.
+// What was peeked from the Conn is not read from there.
+func Inner(c net.Conn) net.Conn {
+	if v := of(c); v != nil {
+		return v.inner
+	}
+	return c
+}
+
+// TCPConn returns the TCP connection that c is or is a [Conn] around: for its options, its
+// File. It looks into nothing else; ask a *tls.Conn for its NetConn first.
+func TCPConn(c net.Conn) (t *net.TCPConn, ok bool) {
+	t, ok = Inner(c).(*net.TCPConn)
+	return t, ok && t != nil
+}
+
+// UnixConn is [TCPConn] for unix sockets.
+func UnixConn(c net.Conn) (u *net.UnixConn, ok bool) {
+	u, ok = Inner(c).(*net.UnixConn)
+	return u, ok && u != nil
+}
+
+// Reset closes c in such a way that a TCP peer sees a connection reset, and not what looks
+// like the regular end of a stream: for a relay that has failed. Other connections
+// are closed.
+func Reset(c net.Conn) error {
+	if t, ok := TCPConn(c); ok {
+		t.SetLinger(0)
+	}
+	return c.Close()
+}
+
+// Read implements net.Conn.
+func (c *conn) Read(p []byte) (int, error) {
+	if c.ahead.Load() > 0 {
+		c.peekMu.Lock()
+		defer c.peekMu.Unlock()
+		if len(c.peeked) > 0 {
+			n := copy(p, c.peeked)
+			c.drop(n)
+			return n, nil
+		}
+	}
+	return c.inner.Read(p)
+}
+
+// Write implements net.Conn.
+func (c *conn) Write(p []byte) (int, error) { return c.inner.Write(p) }
+
+// LocalAddr implements net.Conn.
+func (c *conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }
+
+// RemoteAddr implements net.Conn.
+func (c *conn) RemoteAddr() net.Addr { return c.inner.RemoteAddr() }
+
+// ReadFrom is zerocopy.Copy to the connection.
+func (c *conn) ReadFrom(r io.Reader) (int64, error) { return zerocopy.Copy(c.self, r) }
+
+// WriteTo is zerocopy.Copy from the connection.
+func (c *conn) WriteTo(w io.Writer) (int64, error) { return zerocopy.Copy(w, c.self) }
+
+// UnwrapReader implements zerocopy.ReaderUnwrapper.
+func (c *conn) UnwrapReader() (zerocopy.InnerReader, bool) {
+	in := zerocopy.InnerReader{Self: c.self, Reader: c.inner}
+	if c.ahead.Load() > 0 {
+		in.Buffered, in.Moved = c.peeked, c.movedPeeked
+	}
+	return in, true
+}
+
+// UnwrapWriter implements zerocopy.WriterUnwrapper.
+func (c *conn) UnwrapWriter() (zerocopy.InnerWriter, bool) {
+	return zerocopy.InnerWriter{Self: c.self, Writer: c.inner}, true
+}
+
+// movedPeeked notes that a copy has delivered n bytes, of which the first were peeked.
+func (c *conn) movedPeeked(n int64) error {
+	if c.ahead.Load() > 0 {
+		c.peekMu.Lock()
+		defer c.peekMu.Unlock()
+		c.drop(int(min(n, int64(len(c.peeked)))))
+	}
+	return nil
+}
+
+// drop forgets the first n peeked bytes.
+func (c *conn) drop(n int) {
+	if c.peeked = c.peeked[n:]; len(c.peeked) == 0 {
+		c.peeked = nil
+	}
+	c.ahead.Store(int64(len(c.peeked)))
+}
+
+// Peek implements Conn.
+func (c *conn) Peek(n int) ([]byte, error) {
+	c.peekMu.Lock()
+	defer c.peekMu.Unlock()
+	for len(c.peeked) < n {
+		have := len(c.peeked)
+		if cap(c.peeked) < n {
+			// What an earlier Peek has returned stays as it is.
+			c.peeked = append(make([]byte, 0, n), c.peeked...)
+		}
+		k, err := c.inner.Read(c.peeked[have:n])
+		c.peeked = c.peeked[:have+k]
+		c.ahead.Store(int64(len(c.peeked)))
+		if err != nil && len(c.peeked) < n {
+			return c.peeked[:len(c.peeked):len(c.peeked)], err
+		}
+	}
+	return c.peeked[:n:n], nil
+}
+
+// Buffered implements Conn.
+func (c *conn) Buffered() int { return int(c.ahead.Load()) }
+
+// Discard implements Conn.
+func (c *conn) Discard(n int) int {
+	c.peekMu.Lock()
+	defer c.peekMu.Unlock()
+	n = min(max(n, 0), len(c.peeked))
+	c.drop(n)
+	return n
+}
+
+// Unread implements Conn.
+func (c *conn) Unread(p []byte) {
+	c.peekMu.Lock()
+	defer c.peekMu.Unlock()
+	c.peeked = append(append(make([]byte, 0, len(p)+len(c.peeked)), p...), c.peeked...)
+	c.ahead.Store(int64(len(c.peeked)))
+}
+
+// syscallConn is the SyscallConn of the Conns that have one.
+func (c *conn) syscallConn() (syscall.RawConn, error) {
+	raw, err := c.inner.(syscall.Conn).SyscallConn()
+	if err != nil || c.ahead.Load() == 0 {
+		return raw, err
+	}
+	// (*os.File).ReadFrom would splice past the peeked bytes from what it knows.
+	return peekedRaw{c, raw}, nil
+}
+
+// A peekedRaw is the RawConn of a connection with bytes that were peeked: it is not of
+// the type that package os looks for, and does not read past them.
+type peekedRaw struct {
+	c *conn
+	syscall.RawConn
+}
+
+// Read implements syscall.RawConn.
+func (r peekedRaw) Read(f func(fd uintptr) (done bool)) error {
+	if r.c.ahead.Load() > 0 {
+		return &net.OpError{Op: "raw-read", Net: r.c.LocalAddr().Network(), Source: r.c.LocalAddr(), Addr: r.c.RemoteAddr(), Err: errPeeked}
+	}
+	return r.RawConn.Read(f)
+}

@@ -1,0 +1,289 @@
+package zcnet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"sync"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/tally"
+)
+
+// RelayOptions say how a [Relay] behaves. The zero value, and nil, set no limits.
+type RelayOptions struct {
+	// IdleTimeout ends the relay with [ErrIdle] once neither side has accepted a byte for
+	// so long. A transfer that moves is never cut, however slowly, nor is one that waits
+	// for a limiter. If not set, silence has no limit.
+	IdleTimeout time.Duration
+	// HalfClosedTimeout is the IdleTimeout from when one side has ended. If not set, that
+	// stays what it was.
+	HalfClosedTimeout time.Duration
+	// PaceAToB and PaceBToA, if not nil, bound how fast each direction goes, in
+	// bytes, as zerocopy.Pace does.
+	PaceAToB, PaceBToA zerocopy.Limiter
+	// Live, if not nil, has the counts of the relay while it runs. It is for one relay.
+	Live *RelayMeters
+	// Copier has the settings of both copies, its Report included. If nil,
+	// zerocopy.Default() counts. Its Meter is not used: see Live.
+	Copier *zerocopy.Copier
+}
+
+// RelayMeters count the two directions of a relay while it runs. The zero value is ready.
+type RelayMeters struct {
+	AToB, BToA zerocopy.Meter
+}
+
+// A Side is one of the two connections of a relay.
+type Side uint8
+
+// The sides. NoSide is neither, or both.
+const (
+	NoSide Side = iota
+	SideA
+	SideB
+)
+
+// String returns "", "a" or "b".
+func (s Side) String() string { return [...]string{"", "a", "b"}[min(s, 2)] }
+
+// MarshalText implements encoding.TextMarshaler. It never fails.
+func (s Side) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// An Ending says why a relay has ended.
+type Ending uint8
+
+const (
+	// EndedByEOF: both sides have sent all they had, and it has been delivered; or one
+	// has, and the other cannot be told, see [ErrNoCloseWrite].
+	EndedByEOF Ending = iota
+	// EndedByError: reading from or writing to a side has failed.
+	EndedByError
+	// EndedByIdle: a timeout of the RelayOptions has passed.
+	EndedByIdle
+	// EndedByContext: the context was done.
+	EndedByContext
+)
+
+// String returns "eof", "error", "idle" or "context".
+func (e Ending) String() string { return [...]string{"eof", "error", "idle", "context"}[min(e, 3)] }
+
+// MarshalText implements encoding.TextMarshaler. It never fails.
+func (e Ending) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
+
+// RelayStats are what a relay did.
+type RelayStats struct {
+	// AToB and BToA say of each direction how many bytes went, by which mechanism, and
+	// why not by the kernel alone. The Err of a direction that the other has ended is the
+	// other's; what it had taken and not delivered is in its *zerocopy.PartialError.
+	AToB, BToA zerocopy.Report
+	// Elapsed is the time from call to return.
+	Elapsed time.Duration
+	// Ending is why the relay has ended. First is the side that ended first, by sending
+	// an end of file or by failing, and NoSide where neither had.
+	Ending Ending
+	First  Side
+}
+
+// String returns the stats on one line, for logs.
+func (s RelayStats) String() string {
+	text := fmt.Sprintf("a→b %v; b→a %v; in %v, ended by %v", describe(s.AToB), describe(s.BToA), s.Elapsed.Round(time.Millisecond), s.Ending)
+	if s.First != NoSide {
+		text += ", first " + s.First.String()
+	}
+	return text
+}
+
+// describe says how the bytes of one direction went.
+func describe(r zerocopy.Report) string {
+	text := fmt.Sprintf("%d bytes", r.Written)
+	for _, step := range r.Steps {
+		if step.Bytes > 0 {
+			text += fmt.Sprintf(", %d by %v", step.Bytes, step)
+		}
+	}
+	return text
+}
+
+// ErrIdle is the error of a [Relay] that a timeout has ended. It is a timeout as net.Error
+// has it, and os.ErrDeadlineExceeded.
+var ErrIdle error = idleError{}
+
+type idleError struct{}
+
+func (idleError) Error() string        { return "zcnet: no byte has moved within the idle timeout" }
+func (idleError) Timeout() bool        { return true }
+func (idleError) Temporary() bool      { return true }
+func (idleError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
+
+// ErrNoCloseWrite is why a direction of a [Relay] has ended whose source could not be told
+// that the other side has ended. The error of the Relay it is only if bytes were left over.
+var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one has no CloseWrite to be told by")
+
+// Relay moves bytes between a and b in both directions, until both are at their end, one
+// fails, ctx is done or a timeout has passed. It returns what happened, and nil if both
+// sides have ended and everything was delivered. The error is that of the side that
+// failed first, [ErrIdle], or context.Cause(ctx).
+//
+// The end of what one side sends is passed on to the other by CloseWrite, and the other
+// direction goes on. A connection without that method cannot be told but by closing it, so
+// there the relay ends. Relay closes nothing: close both when it returns, with [Reset] if it
+// has failed, lest the peers take what they have for the whole.
+//
+// Meanwhile the deadlines of both connections are Relay's; where it was cut short they are
+// left in the past. Nobody else may read a or b, or write to them. Either may be
+// closed by anyone at any time, which ends the relay, also while only the other is
+// waited for (of connections that are a *net.TCPConn, a *net.UnixConn or a Conn around one).
+//
+// The relay uses the caller's goroutine and one more. While nothing moves it holds no
+// pipe and no buffer. A nil ctx is never done.
+func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (RelayStats, error) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
+	if o == nil {
+		o = &RelayOptions{}
+	}
+	meters := o.Live
+	if meters == nil {
+		meters = new(RelayMeters)
+	}
+	r := &relay{options: o, meters: meters, began: time.Now()}
+	r.ctx, r.cancel = context.WithCancelCause(ctx)
+	defer r.cancel(nil)
+	tally.Relays.Add(1)
+	defer tally.Relays.Add(-1)
+	there := direction{relay: r, dst: b, src: a, from: SideA, to: SideB, meter: &meters.AToB, pace: o.PaceAToB}
+	back := direction{relay: r, dst: a, src: b, from: SideB, to: SideA, meter: &meters.BToA, pace: o.PaceBToA}
+	there.other, back.other = &back, &there
+	r.watchIdle()
+	defer r.endIdle()
+
+	var wait sync.WaitGroup
+	wait.Go(back.run)
+	there.run()
+	wait.Wait()
+
+	stats := RelayStats{AToB: there.report, BToA: back.report, Elapsed: time.Since(r.began), Ending: r.ending, First: r.first}
+	return stats, r.err
+}
+
+// A relay is one under way.
+type relay struct {
+	options *RelayOptions
+	ctx     context.Context
+	cancel  context.CancelCauseFunc
+	meters  *RelayMeters
+	began   time.Time
+	idle    idle
+
+	mu     sync.Mutex
+	first  Side
+	ending Ending
+	err    error // the first
+}
+
+// ended notes that side has ended.
+func (r *relay) ended(side Side) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.first == NoSide {
+		r.first = side
+	}
+}
+
+// fail ends the relay with err, unless it has failed before.
+func (r *relay) fail(why Ending, err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.err == nil {
+		r.ending, r.err = why, err
+		r.cancel(err)
+	}
+}
+
+// A direction is one of the two copies. The goroutine of the one that ends first stays to
+// watch its source, which nobody waits for any more.
+type direction struct {
+	*relay
+	other    *direction
+	dst, src net.Conn
+	from, to Side
+	meter    *zerocopy.Meter
+	pace     zerocopy.Limiter
+	report   zerocopy.Report
+	watcher  watcher
+}
+
+// run copies until the end of the source, and passes it on.
+func (d *direction) run() {
+	err := d.copy()
+	if err == nil {
+		d.ended(d.from)
+		err = d.passEnd()
+		d.report.Err = err
+	}
+	d.other.watcher.stop(d.other.src) // there is nobody left to tell
+	var left *zerocopy.PartialError
+	switch cause := context.Cause(d.ctx); {
+	case err == nil:
+		d.halfClosed()
+		if err := d.watcher.watch(d.src); err != nil {
+			d.fail(EndedByError, err)
+		}
+	case cause == nil:
+		switch d.report.Failed {
+		case zerocopy.SourceEnd:
+			d.ended(d.from)
+		case zerocopy.DestinationEnd:
+			d.ended(d.to)
+		}
+		d.fail(EndedByError, err)
+	case cause != ErrNoCloseWrite:
+		d.fail(EndedByContext, cause) // unless it was this relay that cancelled
+	case errors.As(err, &left):
+		d.fail(EndedByError, err)
+	}
+}
+
+// copy copies, and has the report.
+func (d *direction) copy() error {
+	from := d.options.Copier
+	if from == nil {
+		from = zerocopy.Default()
+	}
+	c := from.Clone()
+	// A method that copies by itself does not say that bytes have moved.
+	c.Disable |= zerocopy.Mechanisms(zerocopy.Delegated)
+	c.Meter = d.meter
+	c.Report = func(report zerocopy.Report) {
+		d.report = report
+		if from.Report != nil {
+			from.Report(report)
+		}
+	}
+	var src io.Reader = d.src
+	if d.pace != nil {
+		src = zerocopy.Pace(src, pausing{d.pace, &d.idle})
+	}
+	_, err := c.Copy(d.ctx, d.dst, src)
+	return err
+}
+
+// passEnd passes the end of the source on to the destination.
+func (d *direction) passEnd() error {
+	w, ok := d.dst.(writeCloser)
+	if !ok {
+		d.cancel(ErrNoCloseWrite)
+		return nil
+	}
+	err := w.CloseWrite()
+	if err != nil {
+		d.report.Failed = zerocopy.DestinationEnd
+	}
+	return err
+}
