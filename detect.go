@@ -69,8 +69,20 @@ type chain struct {
 }
 
 // known reports that something is to be gained from walking the chain: it ends
-// in a descriptor, or has parts of which another may.
-func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 }
+// in a descriptor, or has parts of which another may, or layers that want to be told.
+func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 || ch.asks() }
+
+// asks reports whether a layer has a callback. It is told what the destination has accepted,
+// and its waits end with the copy, also where its own Read would serve.
+func (ch *chain) asks() bool {
+	for i := range ch.layers {
+		if opt := ch.layers[i].opt; opt != nil &&
+			(opt.Before != nil || opt.Moved != nil || opt.Done != nil || opt.limiter != nil) {
+			return true
+		}
+	}
+	return false
+}
 
 // reset drops what ch refers to and keeps its memory.
 func (ch *chain) reset() {

@@ -226,7 +226,7 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 	}
 	t.detectReader(src)
 	t.detectWriter(dst)
-	if !t.from.known() && t.writesItself(src) {
+	if t.leavesTo(src) {
 		t.planPlain(dst, src)
 		return
 	}
@@ -240,7 +240,7 @@ func (t *transfer) plan(dst io.Writer, src io.Reader) {
 		t.planPlain(dst, src)
 		return
 	}
-	if !t.from.known() {
+	if !t.from.known() && !t.to.asks() {
 		t.planPlain(dst, src)
 		return
 	}

@@ -228,14 +228,15 @@ func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 }
 
 // delegates reports whether a source of which something is known is left to the ReadFrom
-// of dst. That of the two known ones does what Write does, so behind a TeeReader they are
-// written to: the TeeReader's Writer may be a descriptor.
+// of dst. That of the two known ones does what Write does, so behind a layer with a callback
+// they are written to, and behind a TeeReader, whose Writer may be a descriptor. A limiter
+// has to know the context, which a ReadFrom does not.
 func (t *transfer) delegates(dst io.Writer) bool {
 	_, ok := t.readsItself(dst)
 	if _, known := dst.(*bytes.Buffer); known || dst == io.Discard {
-		return ok && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
+		return ok && !t.from.asks() && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
 	}
-	return ok
+	return ok && (t.watch == nil || !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.opt != nil && l.opt.limiter != nil }))
 }
 
 // isNil reports whether v is a nil pointer: its own methods say what io.Copy says.

@@ -36,6 +36,16 @@ type sinkBuffer struct {
 // descriptor, or leads to several destinations of which one may be.
 func (s *sink) known() bool { return s.end.Known() || s.tap != nil }
 
+// asks reports whether a layer has a callback.
+func (s *sink) asks() bool {
+	for _, opt := range s.layers {
+		if opt.Flush != nil || opt.Before != nil || opt.Moved != nil || opt.Done != nil || opt.limiter != nil {
+			return true
+		}
+	}
+	return false
+}
+
 func (s *sink) reset() {
 	clear(s.buffers)
 	clear(s.layers)

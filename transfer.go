@@ -2,9 +2,11 @@ package zerocopy
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -162,11 +164,12 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	if !sys.Supported {
 		return t.plain(dst, src)
 	}
-	if t.detectReader(src); !t.from.known() && t.writesItself(src) {
+	t.detectReader(src)
+	t.detectWriter(dst)
+	if t.leavesTo(src) {
 		t.watch.over(t.watched(dst), t.from.leaf)
 		return t.plain(dst, src)
 	}
-	t.detectWriter(dst)
 	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
 	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
@@ -192,6 +195,20 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	return err
 }
 
+// leavesTo reports whether the copy is src's own WriteTo: it is of an unknown type, and no
+// layer of the destination wants to be told. What is in memory is written as fromMemory
+// would, unless a layer's wait could have to end with the copy.
+func (t *transfer) leavesTo(src io.Reader) bool {
+	if t.from.known() || !t.writesItself(src) {
+		return false
+	}
+	switch src.(type) {
+	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
+		return t.watch == nil || !t.to.asks()
+	}
+	return !t.to.asks()
+}
+
 // detectReader finds out what src is.
 func (t *transfer) detectReader(src io.Reader) {
 	t.from.reset()
@@ -203,15 +220,15 @@ func (t *transfer) detectReader(src io.Reader) {
 func (t *transfer) detectWriter(dst io.Writer) {
 	t.to.reset()
 	t.c.detectWriter(&t.to, dst)
-	if t.from.known() && t.to.standard {
+	if t.to.standard && (t.from.known() || t.to.asks()) {
 		t.c.inspectWriter(&t.to)
 	}
 }
 
-// between copies by the pipeline where something is known of the source, and
-// plainly where it is not or an unknown destination does the copy itself.
+// between copies by the pipeline where something is known of the source or a layer wants to
+// be told, and plainly where not or an unknown destination does the copy itself.
 func (t *transfer) between(dst io.Writer, src io.Reader) error {
-	if !t.from.known() {
+	if !t.from.known() && !t.to.asks() {
 		return t.plain(dst, src)
 	}
 	if !t.to.known() {
@@ -221,7 +238,7 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		if t.to.standard && !isNil(t.to.leaf) { // but cannot even be asked what it is: closed
 			_, t.to.dead = t.to.leaf.Write(nil)
 		}
-		if t.to.dead == nil {
+		if t.to.dead == nil && !t.to.asks() {
 			t.to = sink{buffers: t.to.buffers[:0], layers: t.to.layers[:0], leaf: dst, why: t.to.why}
 		}
 	}

@@ -194,6 +194,7 @@ func cases() []spec {
 		},
 	})
 	all = append(all, fans()...)
+	all = append(all, relaying()...)
 	all = append(all, lending()...)
 	all = append(all, stalls()...)
 	all = append(all, helpless()...)

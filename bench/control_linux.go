@@ -239,6 +239,12 @@ func (c *child) stop() {
 	c.cmd.Wait() // its status says nothing that its answers did not
 }
 
+// mayOpen is raiseFiles, once.
+var mayOpen = sync.OnceValue(raiseFiles)
+
+// enoughFiles is for 10,000 tunnels, of two descriptors each, and what there is besides.
+const enoughFiles = 20_000 + 1_000
+
 // raiseFiles raises the number of descriptors that this process and its children
 // may have open as far as that is allowed, and returns it. (The net package does
 // it too, but hands the former limit on to children.)
@@ -246,6 +252,10 @@ func raiseFiles() uint64 {
 	var l syscall.Rlimit
 	if syscall.Getrlimit(syscall.RLIMIT_NOFILE, &l) != nil {
 		return 0
+	}
+	wide := syscall.Rlimit{Cur: enoughFiles, Max: enoughFiles}
+	if l.Max < wide.Max && syscall.Setrlimit(syscall.RLIMIT_NOFILE, &wide) == nil { // as root
+		return enoughFiles
 	}
 	l.Cur = l.Max
 	syscall.Setrlimit(syscall.RLIMIT_NOFILE, &l)

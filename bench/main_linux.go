@@ -77,7 +77,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	} else if err != nil {
 		return 2
 	}
-	raiseFiles()
+	mayOpen()
 	fail := func(err error) int {
 		if ctx.Err() != nil {
 			return 130

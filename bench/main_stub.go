@@ -8,6 +8,9 @@ import (
 	"os"
 )
 
+// mayOpen is as if there were no limit to the number of descriptors.
+func mayOpen() uint64 { return 1 << 20 }
+
 func main() {
 	fmt.Fprintln(os.Stderr, "bench: there is something to compare on Linux alone")
 	os.Exit(1)

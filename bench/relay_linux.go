@@ -153,6 +153,10 @@ func (r *relay) forward(a *net.TCPConn) {
 		r.exchange(a, b)
 		return
 	}
+	if relay := relays[r.Variant]; relay != nil {
+		relay(a, b)
+		return
+	}
 	var other sync.WaitGroup
 	other.Go(func() { r.direction(a, b) })
 	r.direction(b, a)

@@ -25,6 +25,9 @@ const (
 	byUring    = "C loop, io_uring"
 	bySockmap  = "sockmap"
 	byProxy    = "examples/proxy"
+	// Of a tunnel
+	byRelay     = "zcnet.Relay"
+	byRelayFull = "zcnet.Relay, Conns, idle timeout, Report"
 	// Of one stream to many sinks
 	byMulti     = "io.MultiWriter"
 	byOurMulti  = "zerocopy.MultiWriter"
@@ -56,6 +59,8 @@ var variants = []struct {
 			return allOn.Copy(context.Background(), dst, src)
 		}
 	}},
+	{byRelay, func() copyFunc { return zerocopy.Copy }}, // but see relays
+	{byRelayFull, func() copyFunc { return zerocopy.Copy }},
 }
 
 // allOn has every field set that is sound for connections which the process has

@@ -141,10 +141,15 @@ var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one 
 //
 // The relay uses the caller's goroutine and one more. While nothing moves it holds no
 // pipe and no buffer. A nil ctx is never done.
-func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (RelayStats, error) {
-	if ctx == nil {
-		ctx = context.Background()
-	}
+func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (stats RelayStats, err error) {
+	r := newRelay(a, b, o)
+	r.run(ctx)
+	r.stats(&stats)
+	return stats, r.err
+}
+
+//go:noinline
+func newRelay(a, b net.Conn, o *RelayOptions) *relay {
 	if o == nil {
 		o = &RelayOptions{}
 	}
@@ -153,23 +158,33 @@ func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (RelayStats, err
 		meters = new(RelayMeters)
 	}
 	r := &relay{options: o, meters: meters, began: time.Now()}
+	r.there = direction{relay: r, dst: b, src: a, from: SideA, to: SideB, meter: &meters.AToB, pace: o.PaceAToB, other: &r.back}
+	r.back = direction{relay: r, dst: a, src: b, from: SideB, to: SideA, meter: &meters.BToA, pace: o.PaceBToA, other: &r.there}
+	return r
+}
+
+// run is the relay. Its frames and those above it stay small: a goroutine that waits in a
+// copy fits in 4 KiB of stack.
+func (r *relay) run(ctx context.Context) {
+	if ctx == nil {
+		ctx = context.Background()
+	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
 	tally.Relays.Add(1)
 	defer tally.Relays.Add(-1)
-	there := direction{relay: r, dst: b, src: a, from: SideA, to: SideB, meter: &meters.AToB, pace: o.PaceAToB}
-	back := direction{relay: r, dst: a, src: b, from: SideB, to: SideA, meter: &meters.BToA, pace: o.PaceBToA}
-	there.other, back.other = &back, &there
 	r.watchIdle()
 	defer r.endIdle()
 
 	var wait sync.WaitGroup
-	wait.Go(back.run)
-	there.run()
+	wait.Go(r.back.run)
+	r.there.run()
 	wait.Wait()
+}
 
-	stats := RelayStats{AToB: there.report, BToA: back.report, Elapsed: time.Since(r.began), Ending: r.ending, First: r.first}
-	return stats, r.err
+//go:noinline
+func (r *relay) stats(s *RelayStats) {
+	s.AToB, s.BToA, s.Elapsed, s.Ending, s.First = r.there.report, r.back.report, time.Since(r.began), r.ending, r.first
 }
 
 // A relay is one under way.
@@ -180,6 +195,8 @@ type relay struct {
 	meters  *RelayMeters
 	began   time.Time
 	idle    idle
+
+	there, back direction
 
 	mu     sync.Mutex
 	first  Side
