@@ -70,13 +70,14 @@ type chain struct {
 
 // known reports that something is to be gained from walking the chain: it ends
 // in a descriptor, or has parts of which another may, or layers that want to be told.
-func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 || ch.asks() }
+func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 || ch.asks(0) }
 
-// asks reports whether a layer has a callback. It is told what the destination has accepted,
-// and its waits end with the copy, also where its own Read would serve.
-func (ch *chain) asks() bool {
-	for i := range ch.layers {
-		if opt := ch.layers[i].opt; opt != nil &&
+// asks reports whether a layer from index depth on has a callback. It is told what the
+// destination has accepted, and its waits end with the copy, also where its own Read would
+// serve.
+func (ch *chain) asks(depth int) bool {
+	for i := range ch.layers[depth:] {
+		if opt := ch.layers[depth+i].opt; opt != nil &&
 			(opt.Before != nil || opt.Moved != nil || opt.Done != nil || opt.limiter != nil) {
 			return true
 		}
@@ -171,9 +172,10 @@ func (c *Copier) foundSection(ch *chain, section *io.SectionReader, file *os.Fil
 }
 
 // unknown ends the chain at r, in which no descriptor was found. A part of an
-// io.MultiReader is then read as the MultiReader would read it, whole.
+// io.MultiReader is then read as the MultiReader would read it, whole, unless a layer
+// in it wants to be told.
 func (ch *chain) unknown(r io.Reader, reason Reason) {
-	if ch.multi >= 0 {
+	if ch.multi >= 0 && !ch.asks(ch.multi) {
 		ch.truncate(ch.multi + 1)
 		ch.leaf = (*ch.layers[ch.multi].parts)[0]
 	} else {

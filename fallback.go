@@ -234,7 +234,7 @@ func (t *transfer) readsItself(dst io.Writer) (io.ReaderFrom, bool) {
 func (t *transfer) delegates(dst io.Writer) bool {
 	_, ok := t.readsItself(dst)
 	if _, known := dst.(*bytes.Buffer); known || dst == io.Discard {
-		return ok && !t.from.asks() && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
+		return ok && !t.from.asks(0) && !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil })
 	}
 	return ok && (t.watch == nil || !slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.opt != nil && l.opt.limiter != nil }))
 }
