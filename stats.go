@@ -53,7 +53,8 @@ type MechanismStats struct {
 	Copies int64
 	// Bytes is how many bytes went by it, counted while a copy runs.
 	Bytes int64
-	// Calls is how many system calls, counted while a copy runs. See Step.Calls.
+	// Calls is how many system calls, counted while a copy runs. See Step.Calls: those
+	// made by the Read and Write of types that are not known are not among them.
 	Calls int64
 }
 

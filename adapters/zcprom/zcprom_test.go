@@ -277,10 +277,15 @@ func ExampleWithTypes() {
 	families, _ := registry.Gather()
 	for _, f := range families {
 		if f.GetName() == "zerocopy_unaccelerated_type_bytes_total" {
-			fmt.Println(f.GetMetric()[0].GetLabel()[2])
+			for _, label := range f.GetMetric()[0].GetLabel() {
+				fmt.Println(label.GetName(), label.GetValue())
+			}
 		}
 	}
-	// Output: name:"type" value:"zcprom_test.source"
+	// Output:
+	// end source
+	// reason not-descriptor
+	// type zcprom_test.source
 }
 
 func ExampleOption() {
