@@ -35,9 +35,7 @@ func (r Report) LogValue() slog.Value {
 			by = append(by, slog.Int64(m.String(), n))
 		}
 	}
-	if by != nil {
-		attrs = append(attrs, slog.Attr{Key: "by", Value: slog.GroupValue(by...)})
-	}
+	attrs = append(attrs, slog.Attr{Key: "by", Value: slog.GroupValue(by...)}) // an empty group is left out
 	attrs = mainReason(r.Steps).appendReason(attrs)
 	if r.Err != nil {
 		attrs = append(attrs, slog.Any("err", r.Err))

@@ -127,6 +127,9 @@ func TestStatsByCopy(t *testing.T) {
 			t.Errorf("%s: copies by mechanism: %s", row.name, diff)
 		}
 	}
+	if s := zerocopy.ReadStats(); s.Disabled == nil || len(s.Disabled) > 0 {
+		t.Errorf("disabled: %#v", s.Disabled)
+	}
 	zerocopy.CloseIdlePipes()
 }
 

@@ -151,6 +151,7 @@ func TestTypeLabel(t *testing.T) {
 		{"not UTF-8 would fail the whole scrape", "a\xffb", "a\uFFFDb"},
 		{"a hundred bytes stay", long + "yz", long + "yz"},
 		{"more are cut", long + "yzz", long + "yz…"},
+		{"a row without a type has no series of its own", "", "other"},
 		{"not inside a character", long + "yé", long + "y…"},
 	} {
 		stats := zerocopy.Stats{Reasons: []zerocopy.ReasonStats{
