@@ -16,8 +16,8 @@ import (
 type bars interface {
 	// add begins a copy. size is -1 if it is not known.
 	add(name string, size int64) meter
-	// wait returns once all that was begun is done and drawn.
-	wait()
+	// wait returns once all that was begun is done and drawn; all says that nothing failed.
+	wait(all bool)
 }
 
 // A meter is told of one copy.
@@ -34,19 +34,20 @@ func newBars(kind string, w io.Writer, files int, total int64) bars {
 		return noBars{}
 	}
 	width, _, err := term.GetSize(int(f.Fd()))
-	if err != nil || width <= 0 {
+	if err != nil || width <= 0 { // a serial line
 		width = 80
+		w = struct{ io.Writer }{f} // mpb draws nothing on a terminal without a size
 	}
 	if kind == "schollz" {
-		return newSchollz(f, width, files, total)
+		return newSchollz(w, width, files, total)
 	}
-	return newMpb(f, width, files, total)
+	return newMpb(w, width, files, total)
 }
 
 type noBars struct{}
 
 func (noBars) add(string, int64) meter { return noBars{} }
-func (noBars) wait()                   {}
+func (noBars) wait(bool)               {}
 func (noBars) moved(int64)             {}
 func (noBars) done(bool)               {}
 
@@ -63,7 +64,7 @@ type mpbBars struct {
 const maxBars = 12
 
 func newMpb(w io.Writer, width, files int, total int64) *mpbBars {
-	b := &mpbBars{p: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh(), mpb.WithWidth(width)), width: width, keep: files <= maxBars}
+	b := &mpbBars{p: mpb.New(mpb.WithOutput(w), mpb.WithAutoRefresh()), width: width, keep: files <= maxBars}
 	if files > 1 {
 		b.total = b.bar("total", total, mpb.BarPriority(files))
 	}
@@ -100,9 +101,9 @@ func (b *mpbBars) add(name string, size int64) meter {
 	return &mpbMeter{b, b.bar(name, size, options...)}
 }
 
-func (b *mpbBars) wait() {
+func (b *mpbBars) wait(all bool) {
 	if b.total != nil {
-		end(b.total, b.total.Current() > 0)
+		end(b.total, all)
 	}
 	b.p.Wait()
 }
@@ -144,7 +145,7 @@ func newSchollz(w io.Writer, width, files int, total int64) *schollzBar {
 		progressbar.OptionOnCompletion(func() { io.WriteString(w, "\n") }),
 	}
 	if width >= 80 {
-		options = append(options, progressbar.OptionShowTotalBytes(true), progressbar.OptionSetPredictTime(true))
+		options = append(options, progressbar.OptionShowCount(), progressbar.OptionSetPredictTime(true))
 	} else {
 		options = append(options, progressbar.OptionSetPredictTime(false))
 	}
@@ -156,8 +157,12 @@ func (s *schollzBar) moved(n int64)           { s.bar.Add64(n) }
 func (s *schollzBar) done(bool)               {}
 
 // wait leaves the bar where it is if bytes are missing.
-func (s *schollzBar) wait() {
-	if !s.bar.IsFinished() {
+func (s *schollzBar) wait(all bool) {
+	switch {
+	case s.bar.IsFinished():
+	case all:
+		s.bar.Finish() // of unknown size, or a file has shrunk
+	default:
 		s.bar.Exit()
 	}
 }

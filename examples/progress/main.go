@@ -126,12 +126,13 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	var sum summary
 	began := time.Now()
 	errs := copyAll(ctx, &opt, all, b, &sum)
-	b.wait()
+	took := time.Since(began)
+	b.wait(sum.files == len(all))
 
 	if opt.verbose {
 		sum.printFiles(stdout)
 	}
-	sum.print(stdout, time.Since(began))
+	sum.print(stdout, took)
 	for _, err := range errs {
 		fmt.Fprintln(stderr, "progress:", err)
 	}
@@ -145,7 +146,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	return 0
 }
 
-// copyAll makes all copies, some at a time, until ctx is done. It returns the errors of
+// copyAll makes all copies, some at a time, and begins none once ctx is done. It returns the errors of
 // those that have failed for another reason than that.
 func copyAll(ctx context.Context, opt *options, all []job, b bars, sum *summary) (errs []error) {
 	var limiter zerocopy.Limiter // what all copies share
@@ -158,6 +159,9 @@ func copyAll(ctx context.Context, opt *options, all []job, b bars, sum *summary)
 	for range min(opt.jobs, len(all)) {
 		workers.Go(func() {
 			for j := range jobs {
+				if ctx.Err() != nil {
+					continue
+				}
 				err := j.copy(ctx, limiter, b, sum)
 				if err != nil && (ctx.Err() == nil || !errors.Is(err, context.Cause(ctx))) {
 					mu.Lock()
@@ -168,9 +172,6 @@ func copyAll(ctx context.Context, opt *options, all []job, b bars, sum *summary)
 		})
 	}
 	for _, j := range all {
-		if ctx.Err() != nil {
-			break
-		}
 		jobs <- j
 	}
 	close(jobs)
