@@ -26,8 +26,8 @@ func ProgressWriter(w io.Writer, f func(n int64)) io.Writer { return &progressWr
 // A Limiter says how fast bytes may go. *rate.Limiter of golang.org/x/time/rate is one.
 type Limiter interface {
 	// WaitN waits until n bytes may go, or ctx is done. n is at most Burst, or 1 MiB
-	// where that is not more than 0. An error ends the copy, unless Burst has become
-	// less than n meanwhile.
+	// where that is not more than 0. An error ends the copy, unless Burst has changed
+	// meanwhile: then it is asked again.
 	WaitN(ctx context.Context, n int) error
 	// Burst is how many bytes may go at a time. It may change, also during a copy.
 	Burst() int
@@ -156,17 +156,18 @@ func (p *paceWriter) UnwrapWriter() (InnerWriter, bool) {
 }
 
 // await waits until n bytes may go. Where the burst shrinks between the question for it
-// and that for tokens, less is asked for again.
+// and that for tokens, the refusal says nothing, and it may have grown again since.
 func await(ctx context.Context, l Limiter, n int64) error {
 	for n > 0 {
-		k := int(min(n, int64(tokens(l))))
+		burst := tokens(l)
+		k := int(min(n, int64(burst)))
 		err := l.WaitN(noDeadline{ctx}, k)
 		switch {
 		case err == nil:
 			n -= int64(k)
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
-		case k <= tokens(l):
+		case burst == tokens(l):
 			return err
 		}
 	}

@@ -22,7 +22,8 @@ import (
 // A livingLimiter has a burst that changes. Like rate.Limiter it refuses more than that.
 type livingLimiter struct {
 	burst  atomic.Int64
-	before func(n int) // called first of all by WaitN
+	before func(n int)     // called first of all by WaitN
+	after  func(err error) // called last where it refuses
 
 	mu    sync.Mutex
 	asked []int // what was granted, in order
@@ -31,7 +32,7 @@ type livingLimiter struct {
 var errBurst = errors.New("more than the burst")
 
 func newLiving(burst int64) *livingLimiter {
-	l := &livingLimiter{before: func(int) {}}
+	l := &livingLimiter{before: func(int) {}, after: func(error) {}}
 	l.burst.Store(burst)
 	return l
 }
@@ -41,6 +42,7 @@ func (l *livingLimiter) Burst() int { return int(l.burst.Load()) }
 func (l *livingLimiter) WaitN(ctx context.Context, n int) error {
 	l.before(n)
 	if int64(n) > l.burst.Load() {
+		l.after(errBurst)
 		return errBurst
 	}
 	l.mu.Lock()
@@ -130,6 +132,11 @@ func TestPaceBurstShrinksMeanwhile(t *testing.T) {
 			if l.burst.Load() > 4000 {
 				l.burst.Store(l.burst.Load() / 2)
 				refused++
+			}
+		}
+		l.after = func(err error) { // and may grow again before it is looked at
+			if err != nil && refused%2 == 0 {
+				l.burst.Store(2*l.burst.Load() + 1)
 			}
 		}
 		dst, src := paced(d.Writer, s.Reader, l)

@@ -123,6 +123,10 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		total += max(j.size, 0)
 	}
 	b := newBars(opt.bar, stderr, len(all), total)
+	if _, none := b.(noBars); !none {
+		// The terminal echoes ^C, and bars are drawn from the column where the cursor stands.
+		defer context.AfterFunc(ctx, func() { io.WriteString(stderr, "\r") })()
+	}
 	var sum summary
 	began := time.Now()
 	errs := copyAll(ctx, &opt, all, b, &sum)

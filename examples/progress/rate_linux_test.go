@@ -50,7 +50,7 @@ func (p *paced) ends(t *testing.T, n int64) {
 func inTime(t *testing.T, took time.Duration, n int64, rate, burst float64) {
 	t.Helper()
 	least := time.Duration((float64(n) - burst) / rate * float64(time.Second))
-	if took < least-time.Millisecond || took > 3*least+time.Second {
+	if took < least-time.Millisecond || took > 3*least+10*time.Second {
 		t.Errorf("%d bytes in %v, at that rate %v", n, took, least)
 	}
 }
@@ -65,7 +65,7 @@ func TestRate(t *testing.T) {
 		{"as the program has it", 20e6, 2e6, 10e6},
 		{"a burst that is no multiple of anything", 20e6, 77_777, 6e6},
 		{"a slow one", 100e3, 10e3, 50e3},
-		{"a fast one", 400e6, 40e6, 160e6},
+		{"a fast one", 150e6, 5e6, 20e6},
 		{"a burst of a byte", 1000, 1, 300},
 	} {
 		for _, writer := range []bool{false, true} {
@@ -139,7 +139,7 @@ func TestRateInf(t *testing.T) {
 // The rate and the burst may be changed while a copy runs; a smaller burst is no error.
 func TestRateChanges(t *testing.T) {
 	t.Parallel()
-	p := newPaced(t, 64<<20)
+	p := newPaced(t, 24<<20)
 	l := rate.NewLimiter(1e9, 1<<20)
 	stop, done := make(chan struct{}), make(chan struct{})
 	go func() {
@@ -149,7 +149,7 @@ func TestRateChanges(t *testing.T) {
 			case <-stop:
 				return
 			default:
-				l.SetBurst([]int{1 << 20, 10_000, 300_000, 1 << 16}[i%4])
+				l.SetBurst(10_000 + i*7919%1_000_000) // another one each time
 				l.SetLimit([]rate.Limit{1e9, 500e6, rate.Inf}[i%3])
 			}
 		}
@@ -157,7 +157,7 @@ func TestRateChanges(t *testing.T) {
 	n, err := p.copy(t.Context(), l, false)
 	close(stop)
 	<-done
-	if n != 64<<20 || err != nil {
+	if n != 24<<20 || err != nil {
 		t.Errorf("%d bytes, %v", n, err)
 	}
 	p.ends(t, n)
