@@ -100,9 +100,12 @@ func TestH25ImpostorAsSource(t *testing.T) {
 	t.Parallel()
 	const size = 100_000
 	around := map[string]func(io.Reader) io.Reader{
-		"bare":      func(r io.Reader) io.Reader { return r },
-		"limit":     func(r io.Reader) io.Reader { return io.LimitReader(r, size) },
-		"bufio":     func(r io.Reader) io.Reader { return bufio.NewReaderSize(r, 5000) },
+		"bare":  func(r io.Reader) io.Reader { return r },
+		"limit": func(r io.Reader) io.Reader { return io.LimitReader(r, size) },
+		"bufio": func(r io.Reader) io.Reader { return bufio.NewReaderSize(r, 5000) },
+		"readwriter": func(r io.Reader) io.Reader {
+			return bufio.NewReadWriter(bufio.NewReaderSize(r, 5000), bufio.NewWriter(io.Discard))
+		},
 		"nopcloser": func(r io.Reader) io.Reader { return io.NopCloser(r) },
 		"multi":     func(r io.Reader) io.Reader { return io.MultiReader(strings.NewReader(""), r) },
 		"Reader":    func(r io.Reader) io.Reader { return zerocopy.NewReader(r) },
@@ -121,6 +124,9 @@ func TestH25ImpostorAsSource(t *testing.T) {
 		{"promoted ReadFrom of a pipe", ztest.Pipe, func(s ztest.Stream) io.Writer { return struct{ *os.File }{s.(*os.File)} }},
 		{"promoted ReadFrom of a conn", ztest.TCP4, func(s ztest.Stream) io.Writer { return struct{ *net.TCPConn }{s.(*net.TCPConn)} }},
 		{"Writer", ztest.File, func(s ztest.Stream) io.Writer { return zerocopy.NewWriter(s) }},
+		{"Writer of a ReadWriter", ztest.File, func(s ztest.Stream) io.Writer {
+			return zerocopy.NewWriter(bufio.NewReadWriter(nil, bufio.NewWriterSize(s, 1)))
+		}},
 	}
 	for _, from := range impostors {
 		for name, wrap := range around {

@@ -12,13 +12,28 @@ import (
 func (t *transfer) chunk() int {
 	n := engine.MaxClone
 	for i := range t.from.layers {
-		if opt := t.from.layers[i].opt; opt != nil && opt.Chunk > 0 {
+		opt := t.from.layers[i].opt
+		if opt != nil && opt.Chunk > 0 {
 			n = min(n, opt.Chunk)
 		}
+		if opt != nil && opt.limiter != nil {
+			n = min(n, tokens(opt.limiter))
+		}
 	}
-	n = t.to.chunk(n)
+	n = paced(t.to.chunk(n), t.to.layers)
 	for _, b := range t.branches {
-		n = b.chunk(n)
+		n = paced(b.chunk(n), b.layers)
+	}
+	return n
+}
+
+// paced returns the least of n and what limiters let go at a time now: a burst may
+// change while the copy runs.
+func paced(n int, layers []*InnerWriter) int {
+	for _, opt := range layers {
+		if opt.limiter != nil {
+			n = min(n, tokens(opt.limiter))
+		}
 	}
 	return n
 }

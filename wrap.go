@@ -10,9 +10,10 @@ import (
 // keeps its fast path under them.
 
 // Progress returns a Reader of r's bytes that calls f after each chunk with the number of
-// its bytes: those that the destination has accepted where a [Copy] reads it, those that
-// were read otherwise. f runs on the copying goroutine and should return soon; chunks are
-// at most 2 MiB (more from a file to a file).
+// its bytes: those that the destination has accepted where a [Copy] between descriptors reads
+// it, so that their sum is what the Copy returns, whatever its error; those that were read
+// otherwise. f runs on the copying goroutine and should return soon; chunks are at most
+// 2 MiB (more from a file to a file).
 //
 // io.Copy from it is [Copy], since it brings the WriteTo for that.
 func Progress(r io.Reader, f func(n int64)) io.Reader { return &progressReader{r, f} }
@@ -24,20 +25,23 @@ func ProgressWriter(w io.Writer, f func(n int64)) io.Writer { return &progressWr
 
 // A Limiter says how fast bytes may go. *rate.Limiter of golang.org/x/time/rate is one.
 type Limiter interface {
-	// WaitN waits until n bytes may go, or ctx is done. n is at most Burst, if that is
-	// more than 0. An error ends the copy.
+	// WaitN waits until n bytes may go, or ctx is done. n is at most Burst, or 1 MiB
+	// where that is not more than 0. An error ends the copy, unless Burst has changed
+	// meanwhile: then it is asked again.
 	WaitN(ctx context.Context, n int) error
-	// Burst is how many bytes may go at a time. It may change.
+	// Burst is how many bytes may go at a time. It may change, also during a copy.
 	Burst() int
 }
 
 // Pace returns a Reader of r's bytes that goes no faster than l: after each chunk, which is
 // at most l's Burst, it waits for as many tokens. So the first chunk goes at once, and what
 // follows has the limiter's rate. Several Readers and Writers may share a Limiter if that is
-// safe for concurrent use.
+// safe for concurrent use. One that refuses everything, as a rate.Limiter with a burst of 0
+// does, ends the copy with its error after the first chunk.
 //
-// The context of a [CopyContext] ends the wait for tokens; its deadline is not shown to the
-// Limiter, which would give up before it has passed. A rate is kept the better the smaller
+// The context of a [CopyContext] between descriptors ends the wait for tokens; between others
+// it ends the copy after that wait. Its deadline is not shown to the Limiter, which would give
+// up before it has passed. A rate is kept the better the smaller
 // the burst is, and the copy costs the less the larger: a tenth of a second is a good size.
 func Pace(r io.Reader, l Limiter) io.Reader { return &paceReader{r, l} }
 
@@ -102,10 +106,7 @@ type paceReader struct {
 }
 
 func (p *paceReader) Read(b []byte) (int, error) {
-	if burst := p.l.Burst(); burst > 0 && len(b) > burst {
-		b = b[:burst]
-	}
-	n, err := p.r.Read(b)
+	n, err := p.r.Read(b[:min(len(b), tokens(p.l))])
 	if werr := await(context.Background(), p.l, int64(n)); werr != nil {
 		err = werr
 	}
@@ -117,7 +118,7 @@ func (p *paceReader) WriteTo(w io.Writer) (int64, error) {
 }
 
 func (p *paceReader) UnwrapReader() (InnerReader, bool) {
-	return InnerReader{Self: p, Reader: p.r, Chunk: max(p.l.Burst(), 0), limiter: p.l}, true
+	return InnerReader{Self: p, Reader: p.r, limiter: p.l}, true
 }
 
 type paceWriter struct {
@@ -128,9 +129,7 @@ type paceWriter struct {
 func (p *paceWriter) Write(b []byte) (n int, err error) {
 	for {
 		piece := b[n:]
-		if burst := p.l.Burst(); burst > 0 && len(piece) > burst {
-			piece = piece[:burst]
-		}
+		piece = piece[:min(len(piece), tokens(p.l))]
 		k, err := p.w.Write(piece)
 		if k < 0 || k > len(piece) {
 			return n, errInvalidWrite
@@ -153,31 +152,39 @@ func (p *paceWriter) ReadFrom(r io.Reader) (int64, error) {
 }
 
 func (p *paceWriter) UnwrapWriter() (InnerWriter, bool) {
-	return InnerWriter{Self: p, Writer: p.w, Chunk: max(p.l.Burst(), 0), limiter: p.l}, true
+	return InnerWriter{Self: p, Writer: p.w, limiter: p.l}, true
 }
 
-// await waits until n bytes may go.
+// await waits until n bytes may go. Where the burst shrinks between the question for it
+// and that for tokens, the refusal says nothing, and it may have grown again since.
 func await(ctx context.Context, l Limiter, n int64) error {
 	for n > 0 {
-		k := n
-		if burst := int64(l.Burst()); burst > 0 {
-			k = min(k, burst)
-		} else {
-			k = min(k, maxTokens)
-		}
-		if err := l.WaitN(noDeadline{ctx}, int(k)); err != nil {
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
+		burst := tokens(l)
+		k := int(min(n, int64(burst)))
+		err := l.WaitN(noDeadline{ctx}, k)
+		switch {
+		case err == nil:
+			n -= int64(k)
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case burst == tokens(l):
 			return err
 		}
-		n -= k
 	}
 	return nil
 }
 
-// maxTokens is the most that a Limiter without a burst is asked for at a time.
+// maxTokens is the most that a Limiter without a burst is asked for at a time, and that
+// goes before it is asked.
 const maxTokens = 1 << 20
+
+// tokens returns how many bytes may go before l is asked for as many.
+func tokens(l Limiter) int {
+	if burst := l.Burst(); burst > 0 {
+		return burst
+	}
+	return maxTokens
+}
 
 // noDeadline hides the deadline of a context: a rate.Limiter fails at once where it sees that
 // it would have to wait for longer.

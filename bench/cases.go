@@ -47,6 +47,7 @@ type spec struct {
 	Sinks   int     // sockets that a stream goes to
 	Policy  string  // towards those of them that stop: policyDetach or policyDemote
 	Pipe    int     // capacity of the pipe that a stream is made for
+	Rate    float64 // bytes a second that the contender shall keep
 }
 
 // A contender is a variant in a case.
@@ -193,6 +194,7 @@ func cases() []spec {
 			{Contender: byZerocopy, Against: []string{byLoop32}, Metric: mAllocs, Limit: 1, Plus: 2.01},
 		},
 	})
+	all = append(all, wrappers()...)
 	all = append(all, fans()...)
 	all = append(all, relaying()...)
 	all = append(all, lending()...)

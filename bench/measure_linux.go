@@ -130,7 +130,7 @@ func (s *session) bulk(ctx context.Context, j job, r *running, q request) (out s
 		}
 		out.Observed = a.Watched
 	}
-	out.Bytes, out.Seconds = sent.Bytes, sent.Elapsed.Seconds()
+	out.Bytes, out.Seconds, out.Aim = sent.Bytes, sent.Elapsed.Seconds(), j.Rate
 
 	var got response
 	if toFile {

@@ -48,6 +48,8 @@ type sample struct {
 	Reader float64  `json:"reader,omitempty"` // seconds of CPU of the process that reads a stream
 	Faults *int64   `json:"faults,omitempty"` // page faults of the contender that took no disk
 	Lent   *float64 `json:"lent,omitempty"`   // part of the bytes that the kernel had by reference
+
+	Aim float64 `json:"aim,omitempty"` // bytes a second that were to be kept
 }
 
 // Observed is what a process saw of itself while it copied. Times are in seconds.
@@ -110,6 +112,7 @@ const (
 	mBoth      = "with the reader's"
 	mFaults    = "faults/GB"
 	mLent      = "lent %"
+	mOff       = "off the rate %"
 )
 
 const gb = 1e9
@@ -164,6 +167,7 @@ var metrics = []metric{
 	{mBoth, func(s *sample) float64 { return per(s.CPU+per(s.Reader, 1), float64(s.Bytes)/gb) }, 3},
 	{mFaults, func(s *sample) float64 { return optional(s.Faults) / (float64(s.Bytes) / gb) }, 0},
 	{mLent, func(s *sample) float64 { return 100 * optional(s.Lent) }, 0},
+	{mOff, func(s *sample) float64 { return 100 * math.Abs(per(per(float64(s.Bytes), s.Seconds), s.Aim)-1) }, 2},
 }
 
 // per is a/b, and NaN where either was not measured.

@@ -233,6 +233,7 @@ func number(x float64) string {
 // stands in their place elsewhere, or of one that is not beside them in a plot.
 var alike = []struct{ name, as string }{
 	{byMulti, byIO}, {byBroadcast, byAllOn},
+	{byProgress, byAllOn}, {byProgressWriter, byHATuned}, {byPace, byAllOn}, {byPaceWriter, byHATuned},
 	{byWrite, byIO}, {byBlocking, byLoop256}, {byBufio, byLoop256},
 	{lent(pages.Never, false).Name, byLoop32}, {lent(pages.Fastest, false).Name, byZerocopy},
 	{lent(pages.FreshPages, false).Name, byHAProxy}, {lent(pages.ReaderCopies, false).Name, byHASplice}, {byConstant, byAllOn},

@@ -40,16 +40,24 @@ const (
 	byPages      = "pages"
 	byConstant   = "pages.Constant"
 	byPagesLimit = "C"
+	// Of a copy under a wrapper, and of one that keeps a rate
+	byProgress       = "Progress"
+	byProgressWriter = "ProgressWriter"
+	byPace           = "Pace"
+	byPaceWriter     = "PaceWriter"
 )
+
+// A variant is a contender that is a copy function.
+type variant struct {
+	name string
+	new  func() copyFunc
+}
 
 // variants are the contenders that are a copy function in a process of this
 // program. new is called once a direction of a stream: what it returns is used by
 // one goroutine. A further column is a further row here, and its name in the
 // cases that shall have it.
-var variants = []struct {
-	name string
-	new  func() copyFunc
-}{
+var variants = append([]variant{
 	{byIO, func() copyFunc { return io.Copy }},
 	{byLoop32, func() copyFunc { return loop(32 << 10) }},
 	{byLoop256, func() copyFunc { return loop(256 << 10) }},
@@ -61,7 +69,7 @@ var variants = []struct {
 	}},
 	{byRelay, func() copyFunc { return zerocopy.Copy }}, // but see relays
 	{byRelayFull, func() copyFunc { return zerocopy.Copy }},
-}
+}, wrapVariants...)
 
 // allOn has every field set that is sound for connections which the process has
 // accepted or dialled itself and never shares. What is not on by default goes here.
