@@ -198,6 +198,7 @@ func cases() []spec {
 	all = append(all, fans()...)
 	all = append(all, relaying()...)
 	all = append(all, lending()...)
+	all = append(all, children()...)
 	all = append(all, stalls()...)
 	all = append(all, helpless()...)
 	return append(all, crossovers()...)

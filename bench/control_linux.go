@@ -14,9 +14,6 @@ import (
 	"time"
 )
 
-// roleVariable in the environment makes this program a child with that role.
-const roleVariable = "ZEROCOPY_BENCH_ROLE"
-
 const (
 	rolePeer  = "peer"  // source or sink, see peer
 	roleRelay = "relay" // a contender, see relay
@@ -148,6 +145,9 @@ func serve(conn net.Conn, do func(request) response) {
 
 // playRole is the main function of a child.
 func playRole(role string) {
+	if role == roleSpew {
+		spew(os.Args[1])
+	}
 	signal.Ignore(os.Interrupt, syscall.SIGTERM) // the parent ends us
 	f := os.NewFile(controlFD, "control")
 	conn, err := net.FileConn(f)

@@ -237,6 +237,7 @@ var alike = []struct{ name, as string }{
 	{byWrite, byIO}, {byBlocking, byLoop256}, {byBufio, byLoop256},
 	{lent(pages.Never, false).Name, byLoop32}, {lent(pages.Fastest, false).Name, byZerocopy},
 	{lent(pages.FreshPages, false).Name, byHAProxy}, {lent(pages.ReaderCopies, false).Name, byHASplice}, {byConstant, byAllOn},
+	{byExec, byIO}, {byZcexec, byZerocopy}, {byPassed, byLimit},
 	{byPagesLimit + ",", byLimit}, {limitBy(wayZerocopy, false).Name, byUring}, {limitBy(waySame, false).Name, bySockmap},
 }
 

@@ -85,6 +85,9 @@ var producers = []struct {
 	}},
 	{byPages, pagesTo},
 	{byConstant, constantTo},
+	{byExec, execTo},
+	{byZcexec, zcexecTo},
+	{byPassed, passedTo},
 }
 
 // writeTo has p write a buffer that it fills.

@@ -266,7 +266,7 @@ func (s *session) produce(ctx context.Context, j job, q request) (out sample, er
 
 // isOnce reports whether the stream of a contender repeats what was filled once.
 func isOnce(c contender) bool {
-	return c.Variant == byConstant || c.Variant == byPagesLimit && (c.Way == wayConstant || c.Way == waySame)
+	return c.Variant == byConstant || c.Way == wayChild || c.Variant == byPagesLimit && (c.Way == wayConstant || c.Way == waySame)
 }
 
 // A making is a contender that makes a stream.
