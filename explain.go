@@ -32,6 +32,18 @@ func (e End) String() string { return [...]string{"", "source", "destination"}[m
 // MarshalText implements [encoding.TextMarshaler]. It never fails.
 func (e End) MarshalText() ([]byte, error) { return []byte(e.String()), nil }
 
+// UnmarshalText implements [encoding.TextUnmarshaler]. It takes what [End.String] returns and
+// refuses any other.
+func (e *End) UnmarshalText(text []byte) error {
+	for end := NoEnd; end <= DestinationEnd; end++ {
+		if end.String() == string(text) {
+			*e = end
+			return nil
+		}
+	}
+	return fmt.Errorf("zerocopy: unknown end %q", text)
+}
+
 // A Step is a run of bytes that goes, or went, one way.
 type Step struct {
 	Mechanism Mechanism

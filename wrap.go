@@ -10,9 +10,9 @@ import (
 // keeps its fast path under them.
 
 // Progress returns a Reader of r's bytes that calls f after each chunk with the number of
-// its bytes: those that the destination has accepted where a [Copy] between descriptors reads
-// it, so that their sum is what the Copy returns, whatever its error; those that were read
-// otherwise. f runs on the copying goroutine and should return soon; chunks are at most
+// its bytes: those that the destination has accepted where a [Copy] reads it, so that their
+// sum is what the Copy returns, whatever its error; those that were read otherwise, by a Read,
+// or by the ReadFrom of a destination of an unknown type. f runs on the copying goroutine and should return soon; chunks are at most
 // 2 MiB (more from a file to a file).
 //
 // io.Copy from it is [Copy], since it brings the WriteTo for that.
@@ -39,9 +39,8 @@ type Limiter interface {
 // safe for concurrent use. One that refuses everything, as a rate.Limiter with a burst of 0
 // does, ends the copy with its error after the first chunk.
 //
-// The context of a [CopyContext] between descriptors ends the wait for tokens; between others
-// it ends the copy after that wait. Its deadline is not shown to the Limiter, which would give
-// up before it has passed. A rate is kept the better the smaller
+// The context of a [CopyContext] ends the wait for tokens. Its deadline is not shown to the
+// Limiter, which would give up before it has passed. A rate is kept the better the smaller
 // the burst is, and the copy costs the less the larger: a tenth of a second is a good size.
 func Pace(r io.Reader, l Limiter) io.Reader { return &paceReader{r, l} }
 
