@@ -3,6 +3,7 @@ package zerocopy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -142,7 +143,7 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 // failed says which end's error err is.
 func (t *transfer) failed(err error) End {
 	if w := t.watch; err != nil && w != nil {
-		if told := w.told.Load(); told != nil {
+		if told := w.told.Load(); told != nil && errors.Is(err, told.err) {
 			return told.end
 		}
 	}
