@@ -148,7 +148,7 @@ func (t *transfer) failed(err error) End {
 		}
 	}
 	switch {
-	case err == nil, t.watch.err() != nil:
+	case err == nil, t.watch.context().Err() != nil:
 	case t.sourceFailed:
 		return SourceEnd
 	case t.destFailed:

@@ -29,8 +29,8 @@ type RelayOptions struct {
 	PaceAToB, PaceBToA zerocopy.Limiter
 	// Live, if not nil, has the counts of the relay while it runs. It is for one relay.
 	Live *RelayMeters
-	// Copier has the settings of both copies, its Report included. If nil,
-	// zerocopy.Default() counts. Its Meter is not used: see Live.
+	// Copier has the settings of both copies, its Report included, which two goroutines
+	// call. If nil, zerocopy.Default() counts. Its Meter is not used: see Live.
 	Copier *zerocopy.Copier
 }
 
@@ -137,8 +137,12 @@ var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one 
 //
 // Meanwhile the deadlines of both connections are Relay's; where it was cut short they are
 // left in the past. Nobody else may read a or b, or write to them. Either may be
-// closed by anyone at any time, which ends the relay, also while only the other is
-// waited for (of connections that are a *net.TCPConn, a *net.UnixConn or a Conn around one).
+// closed by anyone at any time, which ends the relay. That of two Conns around a
+// *net.TCPConn or *net.UnixConn it does at any moment; of others it may end only when what
+// the relay has taken from the closed one has been accepted. If a and b are the same
+// connection, the relay is an echo, and a to b its only direction.
+//
+// A callback of the options that panics ends the relay, which panics with the same value.
 //
 // The relay uses the caller's goroutine and one more. While nothing moves it holds no
 // pipe and no buffer. A nil ctx is never done.
