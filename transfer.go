@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"strings"
@@ -140,12 +141,12 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 // failed says which end's error err is.
 func (t *transfer) failed(err error) End {
 	if w := t.watch; err != nil && w != nil {
-		if told := w.told.Load(); told != nil {
+		if told := w.told.Load(); told != nil && errors.Is(err, told.err) {
 			return told.end
 		}
 	}
 	switch {
-	case err == nil, t.watch.err() != nil:
+	case err == nil, t.watch.context().Err() != nil:
 	case t.sourceFailed:
 		return SourceEnd
 	case t.destFailed:
