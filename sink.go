@@ -46,6 +46,13 @@ func (s *sink) asks() bool {
 	return false
 }
 
+// only makes s nothing but w, for the reason that it has.
+//
+//go:noinline
+func (s *sink) only(w io.Writer) {
+	*s = sink{buffers: s.buffers[:0], layers: s.layers[:0], leaf: w, why: s.why}
+}
+
 func (s *sink) reset() {
 	clear(s.buffers)
 	clear(s.layers)

@@ -129,13 +129,21 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 		err = p.whyClosed(err)
 	}
 	t.count(err)
-	if report := t.c.Report; report != nil {
-		report(Report{
-			Dst: typeName(dst), Src: typeName(src), Written: t.written,
-			Steps: public(t.steps), Elapsed: time.Since(t.started), Err: err, Failed: t.failed(err),
-		})
+	if t.c.Report != nil {
+		t.report(dst, src, err)
 	}
 	return t.written, err
+}
+
+// report calls Report. It is apart since its frame is large: that of copy is on the stack of
+// every copy that waits (docs/design.md, "4 KiB of stack").
+//
+//go:noinline
+func (t *transfer) report(dst io.Writer, src io.Reader, err error) {
+	t.c.Report(Report{
+		Dst: typeName(dst), Src: typeName(src), Written: t.written,
+		Steps: public(t.steps), Elapsed: time.Since(t.started), Err: err, Failed: t.failed(err),
+	})
 }
 
 // failed says which end's error err is.
@@ -236,7 +244,7 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 			_, t.to.dead = t.to.leaf.Write(nil)
 		}
 		if t.to.dead == nil && !t.to.asks() {
-			t.to = sink{buffers: t.to.buffers[:0], layers: t.to.layers[:0], leaf: dst, why: t.to.why}
+			t.to.only(dst)
 		}
 	}
 	return t.pipeline()
