@@ -1,10 +1,17 @@
 package zcnet_test
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
 	"errors"
+	"math/big"
 	"net"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
@@ -61,4 +68,15 @@ type closeWriter interface{ CloseWrite() error }
 func isOp(err error, op string, target error) bool {
 	var e *net.OpError
 	return errors.Is(err, target) && errors.As(err, &e) && e.Op == op
+}
+
+// certificate returns one that nobody has to trust.
+func certificate(t testing.TB) tls.Certificate {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	must(t, err)
+	template := &x509.Certificate{SerialNumber: big.NewInt(1), IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, NotAfter: time.Now().Add(time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, template, template, &key.PublicKey, key)
+	must(t, err)
+	return tls.Certificate{Certificate: [][]byte{der}, PrivateKey: key}
 }

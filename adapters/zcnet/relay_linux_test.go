@@ -376,3 +376,38 @@ func TestRelayDisabled(t *testing.T) {
 	d.atB.Close()
 	d.Wait()
 }
+
+// TestRelayNoCloseWriteResidue: the relay had bytes in its hands when the end came that it
+// cannot pass on: it says so, whether it looks into the connection or not.
+func TestRelayNoCloseWriteResidue(t *testing.T) {
+	t.Parallel()
+	for _, hide := range []func(net.Conn) net.Conn{
+		func(c net.Conn) net.Conn { return plainConn{c} },
+		func(c net.Conn) net.Conn { return &idler{c, time.Hour} }, // opts in, as a Reader
+	} {
+		d := dig(t, "unix", true)
+		full := d.a.(syscall.Conn)
+		d.b = hide(d.b)
+		d.run(t, nil, nil)
+		content := ztest.Pattern(6).Bytes(8 << 20)
+		go d.atB.Write(content)
+		ztest.Eventually(t, ztest.Patience, "a full", func() bool {
+			_, writable, err := ztest.Poll(full)
+			return err == nil && !writable
+		})
+		time.Sleep(10 * time.Millisecond)
+		closeWrite(t, d.atA)
+		d.Wait()
+		var left *zerocopy.PartialError
+		if !errors.Is(d.err, zcnet.ErrNoCloseWrite) || !errors.As(d.err, &left) || d.stats.First != zcnet.SideA || d.stats.Ending != zcnet.EndedByError {
+			t.Fatal(d.stats, d.err)
+		}
+		n := d.stats.BToA.Written
+		ztest.Equal(t, "handed back", left.Unwritten, content[n:][:len(left.Unwritten)])
+		d.a.Close()
+		got, err := io.ReadAll(d.atA)
+		must(t, err)
+		ztest.Equal(t, "delivered", got, content[:n])
+		d.atB.Close()
+	}
+}
