@@ -11,15 +11,19 @@ import (
 // path, of which there are at most 107 bytes.
 func listen(t testing.TB, network string) net.Listener {
 	t.Helper()
-	address := "127.0.0.1:0"
-	if network == "unix" {
-		dir, err := os.MkdirTemp("", "peers")
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { os.RemoveAll(dir) })
-		address = filepath.Join(dir, "s")
+	if network != "unix" {
+		return listenAt(t, network, "127.0.0.1:0")
 	}
+	dir, err := os.MkdirTemp("", "peers")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	return listenAt(t, network, filepath.Join(dir, "s"))
+}
+
+func listenAt(t testing.TB, network, address string) net.Listener {
+	t.Helper()
 	l, err := net.Listen(network, address)
 	if err != nil {
 		t.Fatal(err)
