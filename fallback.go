@@ -67,6 +67,9 @@ func (c *Copier) fromMemory(dst io.Writer, src io.Reader) (n int64, err error, o
 	}
 	counters.memory.Add(1)
 	tally.Bytes[Delegated].Add(n)
+	if err != nil {
+		counters.failed.Add(1)
+	}
 	return n, err, true
 }
 

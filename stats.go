@@ -2,7 +2,9 @@ package zerocopy
 
 import (
 	"cmp"
+	"errors"
 	"maps"
+	"math/bits"
 	"reflect"
 	"slices"
 	"sync"
@@ -12,13 +14,26 @@ import (
 	"github.com/zerocopy-go/zerocopy/internal/tally"
 )
 
-// Stats are the counts of this process since its start.
+// Stats are the counts of this process since its start. As JSON, for expvar and the
+// like, mechanisms, reasons and ends are their names, and the lists are never null.
+//
+// Copies are those of [Copy] and its siblings, of a [Copier], and of what is made of
+// them, such as [Reader], [Writer] and [Pipe]. Packages pages and broadcast make no
+// copies; their bytes and system calls are counted.
 type Stats struct {
 	// Copies is how many copies have ended, Active how many are under way.
 	Copies, Active int64
+	// Failed is how many of Copies ended with an error. That of a CopyN whose source
+	// is too short, io.EOF, is not one.
+	Failed int64
+	// HandedBack is how many bytes were taken from a stream and not accepted by the
+	// destination, and so are in a PartialError. They are lost if nobody looks there.
+	HandedBack int64
 	// Relays is how many of package zcnet's relays are running. Each has two copies
 	// under way, or one once a side has ended.
 	Relays int64
+	// Disabled has the mechanisms that are off at present, see the function Disabled.
+	Disabled []Mechanism
 	// Mechanisms has a row for each mechanism that moved a byte.
 	Mechanisms []MechanismStats
 	// Reasons has a row for each reason and type that kept bytes from the kernel,
@@ -30,20 +45,27 @@ type Stats struct {
 	Pipes PipeStats
 }
 
-// MechanismStats are the bytes that went by one mechanism; they are counted
-// while a copy runs.
+// MechanismStats are what went by one mechanism.
 type MechanismStats struct {
 	Mechanism Mechanism
-	Bytes     int64
-	Calls     int64 // system calls, see Step.Calls
+	// Copies is how many of the copies that have ended took it, be it for a part of
+	// their bytes: a copy that took two is counted at both.
+	Copies int64
+	// Bytes is how many bytes went by it, counted while a copy runs.
+	Bytes int64
+	// Calls is how many system calls, counted while a copy runs. See Step.Calls: those
+	// made by the Read and Write of types that are not known are not among them.
+	Calls int64
 }
 
 // ReasonStats are the copies and bytes that went Buffered or Delegated for one
-// reason.
+// reason. Of a copy with several reasons each has its bytes.
 type ReasonStats struct {
 	Reason Reason
-	End    End
-	Type   string
+	// End and Type name what stood in the way, as in Step. There are at most 1,024
+	// rows with a Type, whatever types a program makes.
+	End    End    `json:",omitempty"`
+	Type   string `json:",omitempty"`
 	Copies int64
 	Bytes  int64
 }
@@ -60,8 +82,11 @@ type PipeStats struct {
 }
 
 var counters struct {
-	began, ended atomic.Int64 // copies
-	memory       atomic.Int64 // copies that fromMemory made, which are in neither
+	began, ended atomic.Int64             // copies
+	memory       atomic.Int64             // copies that fromMemory made, which are in neither
+	took         [mechanisms]atomic.Int64 // copies that have ended, by what they took; without memory
+	failed       atomic.Int64             // copies that returned an error, with those of fromMemory
+	handedBack   atomic.Int64             // bytes
 
 	mu      sync.Mutex                                 // held to replace reasons
 	reasons atomic.Pointer[map[reasonKey]*reasonCount] // never changed, only replaced
@@ -101,6 +126,30 @@ func (l *lastReason) add(w why, bytes int64) {
 	}
 }
 
+// count counts a copy that ends, with what it took, why, and its error.
+func (t *transfer) count(err error) {
+	var took MechanismSet
+	for i := range t.steps {
+		s := &t.steps[i]
+		took |= 1 << s.mechanism
+		if s.why.reason != ReasonNone {
+			t.last.add(s.why, s.bytes)
+		}
+	}
+	for rest := took; rest != 0; rest &= rest - 1 {
+		counters.took[bits.TrailingZeros16(uint16(rest))].Add(1)
+	}
+	if err == nil {
+		return
+	}
+	counters.failed.Add(1)
+	// A foreign method that calls Copy returns an error that is counted already.
+	var partial *PartialError
+	if !took.Has(Delegated) && errors.As(err, &partial) {
+		counters.handedBack.Add(int64(len(partial.Unwritten)))
+	}
+}
+
 func init() {
 	tally.Reason = func(typ reflect.Type, reason, end uint8, n int64) {
 		new(lastReason).add(why{reason: Reason(reason), end: End(end), typ: typ}, n)
@@ -135,29 +184,61 @@ func newReason(k reasonKey) *reasonCount {
 }
 
 // ReadStats returns the counts of this moment. It is safe for concurrent use;
-// counts that change meanwhile may be a few bytes apart.
+// counts that change meanwhile may be a few bytes apart. No count but Active, Relays,
+// Pipes.Open, Pipes.Idle and Pipes.Bytes ever goes back. It is made for being called every
+// few seconds: it allocates and sorts the rows.
 func ReadStats() Stats {
-	s := Stats{Copies: counters.ended.Load(), Relays: tally.Relays.Load(), Pipes: PipeStats(kpipe.Shared.Stats())}
+	memory := counters.memory.Load()
+	s := Stats{
+		Copies: counters.ended.Load(), Failed: counters.failed.Load(), HandedBack: counters.handedBack.Load(),
+		Relays: tally.Relays.Load(), Pipes: PipeStats(kpipe.Shared.Stats()),
+		Disabled: []Mechanism{}, Mechanisms: []MechanismStats{}, Reasons: []ReasonStats{},
+	}
 	s.Active = max(counters.began.Load()-s.Copies, 0)
-	s.Copies += counters.memory.Load()
+	s.Copies += memory
+	off := Disabled()
 	for m := range mechanisms {
+		if off.Has(m) {
+			s.Disabled = append(s.Disabled, m)
+		}
 		if n := tally.Bytes[m].Load(); n > 0 {
-			s.Mechanisms = append(s.Mechanisms, MechanismStats{m, n, tally.Calls[m].Load()})
-		}
-	}
-	if m := counters.reasons.Load(); m != nil {
-		for k, r := range *m {
-			row := ReasonStats{Reason: k.reason, End: k.end, Copies: r.copies.Load(), Bytes: r.bytes.Load()}
-			if k.typ != nil {
-				row.Type = k.typ.String()
+			row := MechanismStats{m, counters.took[m].Load(), n, tally.Calls[m].Load()}
+			if m == Delegated {
+				row.Copies += memory
 			}
-			s.Reasons = append(s.Reasons, row)
+			s.Mechanisms = append(s.Mechanisms, row)
 		}
 	}
-	slices.SortFunc(s.Reasons, func(a, b ReasonStats) int {
-		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.Type, b.Type))
-	})
+	s.Reasons = appendReasons(s.Reasons)
 	return s
+}
+
+// appendReasons appends the rows of the reasons. Types of one name, as packages of one
+// name have, share a row.
+func appendReasons(rows []ReasonStats) []ReasonStats {
+	m := counters.reasons.Load()
+	if m == nil {
+		return rows
+	}
+	at := make(map[ReasonStats]int, len(*m)) // by a row without its counts
+	for k, r := range *m {
+		row := ReasonStats{Reason: k.reason, End: k.end}
+		if k.typ != nil {
+			row.Type = k.typ.String()
+		}
+		i, ok := at[row]
+		if !ok {
+			i = len(rows)
+			at[row] = i
+			rows = append(rows, row)
+		}
+		rows[i].Copies += r.copies.Load()
+		rows[i].Bytes += r.bytes.Load()
+	}
+	slices.SortFunc(rows, func(a, b ReasonStats) int {
+		return cmp.Or(cmp.Compare(b.Bytes, a.Bytes), cmp.Compare(a.Reason, b.Reason), cmp.Compare(a.End, b.End), cmp.Compare(a.Type, b.Type))
+	})
+	return rows
 }
 
 // Bytes returns how many bytes went by mechanism m.

@@ -125,11 +125,7 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 	if p, ok := dst.(*Pipe); ok && p != nil {
 		err = p.whyClosed(err)
 	}
-	for i := range t.steps {
-		if s := &t.steps[i]; s.why.reason != ReasonNone {
-			t.last.add(s.why, s.bytes)
-		}
-	}
+	t.count(err)
 	if report := t.c.Report; report != nil {
 		report(Report{
 			Dst: typeName(dst), Src: typeName(src), Written: t.written,
