@@ -191,7 +191,7 @@ func TestAcceptBacksOff(t *testing.T) {
 					time.AfterFunc(50*time.Millisecond, end)
 				}
 			}}
-			(&proxy{log: log.New(&out, "", 0)}).serve(ctx, ln)
+			newProxy(new(options), log.New(&out, "", 0)).serve(ctx, ln)
 			// 5 + 10 + … + 160 ms came before the seventh, whatever the machine.
 			if took := time.Since(began); ln.tries < 7 || took < 315*time.Millisecond {
 				t.Errorf("%d tries in %v", ln.tries, took)

@@ -205,7 +205,7 @@ func TestEcho(t *testing.T) {
 	client.CloseWrite()
 	receiveEnd(t, client)
 	client.Close()
-	line := p.wait(t, `127\.0\.0\.1:\d+ in \S+: up 10003 bytes.*; down 10003 bytes.*`)[0]
+	line := p.wait(t, `#1 127\.0\.0\.1:\d+ → 127\.0\.0\.1:\d+ in \S+: up 10003 bytes.*; down 10003 bytes.*`)[0]
 	if strings.Contains(line, "error") {
 		t.Errorf("an error was printed: %s", line)
 	}
@@ -245,7 +245,7 @@ func TestHalfClose(t *testing.T) {
 func TestBulk(t *testing.T) {
 	t.Parallel()
 	const size = 32 << 20
-	for name, flags := range map[string][]string{"accelerated": nil, "plain": {"-plain"}} {
+	for name, flags := range map[string][]string{"accelerated": nil, "plain": {"-no-zerocopy"}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			p, client, server := pair(t, flags...)
