@@ -27,15 +27,16 @@ type flow struct {
 	header *proxyproto.Header // that the client has sent, or nil
 	name   string             // that it asked for, or ""
 	to     endpoint           // the zero endpoint until it is known
+	why    error              // no name was looked at, or nil
 
 	stats zcnet.RelayStats // when it has ended
 }
 
-// routed notes where the flow goes.
-func (f *flow) routed(name string, to endpoint) {
+// routed notes where the flow goes, by which name, and if by none, why.
+func (f *flow) routed(name string, to endpoint, why error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.name, f.to = name, to
+	f.name, f.to, f.why = name, to, why
 }
 
 // introduced notes the PROXY header that the client has sent.
@@ -58,6 +59,9 @@ func (f *flow) peer() net.Addr {
 // printable is s for a line or a terminal: an address may be a path that a stranger has
 // chosen.
 func printable(s string) string {
+	if s == "" || s == "@" {
+		return "unix" // a socket without a name
+	}
 	if q := strconv.Quote(s); len(q) > len(s)+2 {
 		return q
 	}
@@ -161,6 +165,9 @@ func line(f *flow, err error) string {
 		text += " → " + to
 		if name != "" {
 			text += " for " + name
+		}
+		if f.why != nil {
+			text += " (" + f.why.Error() + ")"
 		}
 	}
 	text += fmt.Sprintf(" in %v: up %s; down %s", time.Since(f.began).Round(time.Millisecond), describe(f.stats.AToB), describe(f.stats.BToA))

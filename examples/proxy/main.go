@@ -62,10 +62,6 @@ func run(args []string, signals <-chan os.Signal, stdout, stderr io.Writer) int 
 
 	s := newScreen(stdout, o.showTable)
 	p := newProxy(o, log.New(s, "", log.LstdFlags))
-	for _, ln := range listeners {
-		p.log.Printf("listening on %v, forwarding to %v", ln.Addr(), o.routes)
-	}
-	p.log.Print(o.limits())
 	if o.metrics != "" {
 		stop, err := p.serveMetrics(o.metrics)
 		if err != nil {
@@ -74,6 +70,10 @@ func run(args []string, signals <-chan os.Signal, stdout, stderr io.Writer) int 
 		}
 		defer stop()
 	}
+	for _, ln := range listeners {
+		p.log.Printf("listening on %v, forwarding %v", ln.Addr(), o.routes)
+	}
+	p.log.Print(o.limits())
 	stopTable := s.run(p.table)
 	defer stopTable()
 

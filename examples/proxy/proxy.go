@@ -101,7 +101,9 @@ func (p *proxy) forward(ctx context.Context, f *flow) (err error) {
 }
 
 // greet reads what the client begins with, as far as the route depends on it. The
-// ClientHello stays in the connection: the relay begins with it.
+// ClientHello stays in the connection: the relay begins with it. What has no name, or
+// none that there is a route for, goes to the default backend if there is one; of a
+// client that does not get as far as that in time there is nothing to be forwarded.
 func (p *proxy) greet(ctx context.Context, f *flow) (err error) {
 	if p.acceptProxy {
 		if err := p.within(ctx, f.client, func() error { return p.acceptHeader(f) }); err != nil {
@@ -109,25 +111,23 @@ func (p *proxy) greet(ctx context.Context, f *flow) (err error) {
 		}
 	}
 	var name string
+	var nameless namelessError
 	if len(p.routes.names) > 0 {
-		err := p.within(ctx, f.client, func() (err error) { name, err = peekName(f.client); return err })
-		var nameless namelessError
-		if err != nil && !errors.As(err, &nameless) {
+		err = p.within(ctx, f.client, func() (err error) { name, err = peekName(f.client); return err })
+		switch {
+		case err == nil:
+		case !errors.As(err, &nameless):
 			return fmt.Errorf("refused: no whole ClientHello: %w", err)
-		}
-		if err != nil && p.routes.fallback == nil {
+		case p.routes.fallback == nil:
 			return fmt.Errorf("refused: %w", err)
-		}
-		if err != nil {
-			p.log.Printf("#%d %v: %v: to the default backend", f.id, f.peer(), err)
 		}
 	}
 	to, ok := p.routes.find(name)
 	if !ok {
 		f.client.Write(unrecognizedName)
-		return fmt.Errorf("refused: there is no route for the name %q", name)
+		return fmt.Errorf("refused: no route for the name %q", name)
 	}
-	f.routed(name, to)
+	f.routed(name, to, err)
 	return nil
 }
 
@@ -156,8 +156,9 @@ func (p *proxy) introduce(f *flow, backend net.Conn) error {
 	return err
 }
 
-// limiter returns the limit of one direction. A tenth of a second is a burst that keeps
-// the rate well (see zerocopy.Pace), and 256 KiB one that is worth a splice.
+// limiter returns the limit of one direction. A burst of a tenth of a second keeps the rate
+// well (see zerocopy.Pace); below 16 KiB it would only cost system calls, and above 1 MiB,
+// what the largest pipe holds, spare none.
 func limiter(bytes int64) *rate.Limiter {
 	return rate.NewLimiter(rate.Limit(bytes), int(min(max(bytes/10, 16<<10), 1<<20)))
 }

@@ -64,7 +64,7 @@ func (r *routes) find(name string) (e endpoint, ok bool) {
 	return endpoint{}, false
 }
 
-// String lists the routes.
+// String says what goes where: what is forwarded …
 func (r routes) String() string {
 	var all []string
 	for _, name := range slices.Sorted(maps.Keys(r.names)) {
@@ -78,7 +78,7 @@ func (r routes) String() string {
 	case r.fallback == nil:
 		all = append(all, "others refused")
 	case len(all) == 0:
-		return r.fallback.String()
+		return "to " + r.fallback.String()
 	default:
 		all = append(all, "others to "+r.fallback.String())
 	}

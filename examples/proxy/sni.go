@@ -44,9 +44,9 @@ func peekName(c zcnet.Conn) (string, error) {
 	case r.err != nil:
 		return "", r.err
 	case !errors.Is(err, found):
-		return "", namelessError{fmt.Sprintf("the ClientHello is malformed: %v", err)}
+		return "", namelessError{fmt.Sprintf("malformed ClientHello: %v", err)}
 	case name == "":
-		return "", namelessError{"the ClientHello has no server name"}
+		return "", namelessError{"no server name"}
 	case strings.ContainsFunc(name, notOfName):
 		return "", namelessError{fmt.Sprintf("the server name %q is not one", name)}
 	}
@@ -92,7 +92,7 @@ func (r *helloReader) next() (err error) {
 		}
 		if r.peeked[begin] != handshake {
 			r.peeked = r.peeked[:begin]
-			return namelessError{"the connection does not begin with a TLS ClientHello"}
+			return namelessError{"no TLS ClientHello"}
 		}
 	}
 	return r.peek(begin + header + int(binary.BigEndian.Uint16(r.peeked[begin+3:])))
@@ -100,7 +100,7 @@ func (r *helloReader) next() (err error) {
 
 func (r *helloReader) peek(n int) (err error) {
 	if n > maxHello {
-		return namelessError{fmt.Sprintf("the ClientHello has more than %d KiB", maxHello>>10)}
+		return namelessError{fmt.Sprintf("ClientHello of more than %d KiB", maxHello>>10)}
 	}
 	r.peeked, err = r.c.Peek(n)
 	switch {

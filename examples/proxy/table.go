@@ -100,6 +100,7 @@ type column struct {
 	head  string
 	width int
 	left  bool
+	tail  bool // is what is kept if there is no room for all
 	cell  func(row) string
 	total func(totals) string
 }
@@ -113,20 +114,20 @@ func columns(width int) (all []*column, gap int, dispensable []*column) {
 		by, share, gap = 18, "%d %% by the kernel", 2
 		backend, mechanism = longBackend, longStep
 	}
-	age := &column{"AGE", 4, false, func(r row) string { return age(r.age) }, nil}
-	upRate := &column{"UP/S", 5, false, func(r row) string { return orDash(r.up.rate) }, func(t totals) string { return orDash(t.up.rate) }}
-	downRate := &column{"DN/S", 5, false, func(r row) string { return orDash(r.down.rate) }, func(t totals) string { return orDash(t.down.rate) }}
-	upBy := &column{"BY", by, true, func(r row) string { return mechanism(r.upBy) }, func(t totals) string {
+	age := &column{head: "AGE", width: 4, cell: func(r row) string { return age(r.age) }}
+	upRate := &column{head: "UP/S", width: 5, cell: func(r row) string { return orDash(r.up.rate) }, total: func(t totals) string { return orDash(t.up.rate) }}
+	downRate := &column{head: "DN/S", width: 5, cell: func(r row) string { return orDash(r.down.rate) }, total: func(t totals) string { return orDash(t.down.rate) }}
+	upBy := &column{head: "BY", width: by, left: true, cell: func(r row) string { return mechanism(r.upBy) }, total: func(t totals) string {
 		return fmt.Sprintf(share, 100*t.kernel/max(t.up.bytes+t.down.bytes, 1))
 	}}
-	downBy := &column{"BY", by, true, func(r row) string { return mechanism(r.downBy) }, func(totals) string { return "" }}
+	downBy := &column{head: "BY", width: by, left: true, cell: func(r row) string { return mechanism(r.downBy) }, total: func(totals) string { return "" }}
 	return []*column{
-		{"CLIENT", 0, true, func(r row) string { return r.client }, nil},
-		{"BACKEND", 0, true, backend, nil},
+		{head: "CLIENT", left: true, tail: true, cell: func(r row) string { return r.client }},
+		{head: "BACKEND", left: true, cell: backend},
 		age,
-		{"UP", 5, false, func(r row) string { return orDash(r.up.bytes) }, func(t totals) string { return orDash(t.up.bytes) }},
+		{head: "UP", width: 5, cell: func(r row) string { return orDash(r.up.bytes) }, total: func(t totals) string { return orDash(t.up.bytes) }},
 		upRate, upBy,
-		{"DOWN", 5, false, func(r row) string { return orDash(r.down.bytes) }, func(t totals) string { return orDash(t.down.bytes) }},
+		{head: "DOWN", width: 5, cell: func(r row) string { return orDash(r.down.bytes) }, total: func(t totals) string { return orDash(t.down.bytes) }},
 		downRate, downBy,
 	}, gap, []*column{age, upRate, downRate, upBy, downBy}
 }
@@ -224,6 +225,9 @@ func totalLine(all []*column, t totals, gap int) string {
 
 // fit returns s as wide as the column.
 func (c *column) fit(s string) string {
+	if over := utf8.RuneCountInString(s) - c.width; over > 0 && c.tail {
+		s = "…" + string([]rune(s)[over+1:])
+	}
 	s = cut(s, c.width)
 	pad := strings.Repeat(" ", c.width-utf8.RuneCountInString(s))
 	if c.left {
