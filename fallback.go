@@ -112,7 +112,11 @@ func (t *transfer) loop(dst io.Writer, src io.Reader, w why) error {
 			t.written += int64(nw)
 			t.add(Buffered, "", int64(nw), 0, w)
 			if ew != nil {
-				return t.watch.instead(t.destError(ew))
+				err := t.watch.instead(t.destError(ew))
+				if nw < nr && isTimeout(ew) && t.watch.err() != nil {
+					err = &PartialError{Written: t.written, Unwritten: bytes.Clone(buf[nw:nr]), Err: err}
+				}
+				return err
 			}
 			if nr != nw {
 				return t.destError(io.ErrShortWrite)

@@ -3,6 +3,7 @@ package zerocopy
 import (
 	"bufio"
 	"context"
+	"errors"
 	"io"
 	"slices"
 	"sync"
@@ -138,12 +139,12 @@ func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
 // failed says which end's error err is.
 func (t *transfer) failed(err error) End {
 	if w := t.watch; err != nil && w != nil {
-		if told := w.told.Load(); told != nil {
+		if told := w.told.Load(); told != nil && errors.Is(err, told.err) {
 			return told.end
 		}
 	}
 	switch {
-	case err == nil, t.watch.err() != nil:
+	case err == nil, t.watch.context().Err() != nil:
 	case t.sourceFailed:
 		return SourceEnd
 	case t.destFailed:

@@ -124,16 +124,20 @@ func (w *watch) End(err error, source bool) {
 	if source {
 		end = SourceEnd
 	}
-	w.told.CompareAndSwap(nil, &told{err, end})
+	w.told.CompareAndSwap(nil, &told{err, end}) // before the deadlines: see Ended
 	w.fired = true
 	w.expire()
 }
 
+// Ended implements bothends.Copy.
+func (w *watch) Ended() bool { return w.told.Load() != nil }
+
 // join has the copy end with either of its connections, if both are package zcnet's. Where
 // a Before arms a deadline, one that has passed at the other end means nothing: it
-// will be armed again.
+// will be armed again. Of several destinations nobody could restore the deadlines.
 func (t *transfer) join() {
-	if t.fanned || t.from.multi >= 0 || len(t.from.layers) == 0 || len(t.to.layers) == 0 {
+	if t.from.multi >= 0 || len(t.from.layers) == 0 || len(t.to.layers) == 0 || t.to.tap != nil ||
+		slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil }) {
 		return
 	}
 	inner := t.from.layers[len(t.from.layers)-1].opt
@@ -172,8 +176,8 @@ func (t *transfer) leave() {
 	joined[0].Leave(t.watch)
 	joined[1].Leave(t.watch)
 	if t.watch.told.Load() != nil {
-		joined[0].Restore()
-		joined[1].Restore()
+		joined[0].Restore(true)
+		joined[1].Restore(false)
 	}
 	t.watch.joined = [2]bothends.Conn{}
 }

@@ -1,13 +1,17 @@
 package zcnet
 
 import (
+	"bufio"
 	"io"
+	"math"
 	"net"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
 // A Conn is a connection of this package: a net.Conn whose ReadFrom and WriteTo are
@@ -16,7 +20,12 @@ import (
 // under it. Peek, Discard and Unread are as Read: one at a time.
 //
 // A copy between two Conns ends with either: when the one that it does not wait for is
-// closed, or its deadline passes, too.
+// closed, or its deadline passes, too. Whoever else reads the source or writes to the
+// destination at that moment sees a timeout.
+//
+// A type that embeds a Conn and has a Read or Write of its own needs a WriteTo or ReadFrom
+// of its own, too, as one that embeds a *net.TCPConn does: io.Copy calls those. One
+// that embeds a net.Conn does not.
 type Conn interface {
 	net.Conn
 	io.ReaderFrom
@@ -59,10 +68,11 @@ type conn struct {
 	self  Conn
 	ends  ends
 
-	// peeked is what comes before the bytes of inner. peekMu is held while Peek reads.
+	// peeked is what comes before the bytes of inner, nil if nothing does. peekMu is held
+	// to replace it, and while Peek reads.
 	peekMu sync.Mutex
-	peeked []byte
-	ahead  atomic.Int64 // len(peeked)
+	peeked atomic.Pointer[[]byte]
+	closed atomic.Bool
 }
 
 func (c *conn) base() *conn { return c }
@@ -101,9 +111,14 @@ func UnixConn(c net.Conn) (u *net.UnixConn, ok bool) {
 }
 
 // Reset closes c in such a way that a TCP peer sees a connection reset, and not what looks
-// like the regular end of a stream: for a relay that has failed. Other connections
-// are closed.
+// like the regular end of a stream: for a relay that has failed. A *tls.Conn is cut off
+// without its close_notify. Other connections are closed.
 func Reset(c net.Conn) error {
+	if secure := Inner(c); stdtypes.Encrypts(secure) {
+		err := Reset(secure.(netConn).NetConn())
+		c.Close() // fails, having nothing to say it to
+		return err
+	}
 	if t, ok := TCPConn(c); ok {
 		t.SetLinger(0)
 	}
@@ -112,12 +127,12 @@ func Reset(c net.Conn) error {
 
 // Read implements net.Conn.
 func (c *conn) Read(p []byte) (int, error) {
-	if c.ahead.Load() > 0 {
+	if c.peeked.Load() != nil && !c.closed.Load() {
 		c.peekMu.Lock()
 		defer c.peekMu.Unlock()
-		if len(c.peeked) > 0 {
-			n := copy(p, c.peeked)
-			c.drop(n)
+		if ahead := c.ahead(); len(ahead) > 0 {
+			n := copy(p, ahead)
+			c.setAhead(ahead[n:])
 			return n, nil
 		}
 	}
@@ -142,8 +157,8 @@ func (c *conn) WriteTo(w io.Writer) (int64, error) { return zerocopy.Copy(w, c.s
 // UnwrapReader implements zerocopy.ReaderUnwrapper.
 func (c *conn) UnwrapReader() (zerocopy.InnerReader, bool) {
 	in := zerocopy.InnerReader{Self: c.self, Reader: c.inner}
-	if c.ahead.Load() > 0 {
-		in.Buffered, in.Moved = c.peeked, c.movedPeeked
+	if in.Buffered = c.ahead(); in.Buffered != nil {
+		in.Moved = c.movedPeeked
 	}
 	return in, true
 }
@@ -155,51 +170,73 @@ func (c *conn) UnwrapWriter() (zerocopy.InnerWriter, bool) {
 
 // movedPeeked notes that a copy has delivered n bytes, of which the first were peeked.
 func (c *conn) movedPeeked(n int64) error {
-	if c.ahead.Load() > 0 {
-		c.peekMu.Lock()
-		defer c.peekMu.Unlock()
-		c.drop(int(min(n, int64(len(c.peeked)))))
+	if c.peeked.Load() != nil {
+		c.Discard(int(min(n, math.MaxInt)))
 	}
 	return nil
 }
 
-// drop forgets the first n peeked bytes.
-func (c *conn) drop(n int) {
-	if c.peeked = c.peeked[n:]; len(c.peeked) == 0 {
-		c.peeked = nil
+// ahead returns what was peeked and not yet read.
+func (c *conn) ahead() []byte {
+	if p := c.peeked.Load(); p != nil {
+		return *p
 	}
-	c.ahead.Store(int64(len(c.peeked)))
+	return nil
+}
+
+// setAhead makes p that.
+func (c *conn) setAhead(p []byte) {
+	if len(p) == 0 {
+		c.peeked.Store(nil)
+	} else {
+		c.peeked.Store(&p)
+	}
 }
 
 // Peek implements Conn.
 func (c *conn) Peek(n int) ([]byte, error) {
+	if n < 0 {
+		return nil, bufio.ErrNegativeCount
+	}
 	c.peekMu.Lock()
 	defer c.peekMu.Unlock()
-	for len(c.peeked) < n {
-		have := len(c.peeked)
-		if cap(c.peeked) < n {
+	p := c.ahead()
+	for empty := 0; len(p) < n; {
+		have := len(p)
+		if cap(p) < n {
 			// What an earlier Peek has returned stays as it is.
-			c.peeked = append(make([]byte, 0, n), c.peeked...)
+			p = append(make([]byte, 0, n), p...)
 		}
-		k, err := c.inner.Read(c.peeked[have:n])
-		c.peeked = c.peeked[:have+k]
-		c.ahead.Store(int64(len(c.peeked)))
-		if err != nil && len(c.peeked) < n {
-			return c.peeked[:len(c.peeked):len(c.peeked)], err
+		room := p[have:n:n]
+		k, err := c.inner.Read(room)
+		p = p[:have+len(room[:k])] // panics, as io.Copy, where k > len(room) (H39)
+		c.setAhead(p)
+		if empty++; k > 0 {
+			empty = 0
+		}
+		if err == nil && empty == maxEmptyReads {
+			err = io.ErrNoProgress
+		}
+		if err != nil && len(p) < n {
+			return p[:len(p):len(p)], err
 		}
 	}
-	return c.peeked[:n:n], nil
+	return p[:n:n], nil
 }
 
+// maxEmptyReads is how many Reads in a row may give nothing and no error, as bufio has it.
+const maxEmptyReads = 100
+
 // Buffered implements Conn.
-func (c *conn) Buffered() int { return int(c.ahead.Load()) }
+func (c *conn) Buffered() int { return len(c.ahead()) }
 
 // Discard implements Conn.
 func (c *conn) Discard(n int) int {
 	c.peekMu.Lock()
 	defer c.peekMu.Unlock()
-	n = min(max(n, 0), len(c.peeked))
-	c.drop(n)
+	ahead := c.ahead()
+	n = min(max(n, 0), len(ahead))
+	c.setAhead(ahead[n:])
 	return n
 }
 
@@ -207,14 +244,13 @@ func (c *conn) Discard(n int) int {
 func (c *conn) Unread(p []byte) {
 	c.peekMu.Lock()
 	defer c.peekMu.Unlock()
-	c.peeked = append(append(make([]byte, 0, len(p)+len(c.peeked)), p...), c.peeked...)
-	c.ahead.Store(int64(len(c.peeked)))
+	c.setAhead(slices.Concat(p, c.ahead()))
 }
 
 // syscallConn is the SyscallConn of the Conns that have one.
 func (c *conn) syscallConn() (syscall.RawConn, error) {
 	raw, err := c.inner.(syscall.Conn).SyscallConn()
-	if err != nil || c.ahead.Load() == 0 {
+	if err != nil || c.peeked.Load() == nil {
 		return raw, err
 	}
 	// (*os.File).ReadFrom would splice past the peeked bytes from what it knows.
@@ -230,8 +266,8 @@ type peekedRaw struct {
 
 // Read implements syscall.RawConn.
 func (r peekedRaw) Read(f func(fd uintptr) (done bool)) error {
-	if r.c.ahead.Load() > 0 {
-		return &net.OpError{Op: "raw-read", Net: r.c.LocalAddr().Network(), Source: r.c.LocalAddr(), Addr: r.c.RemoteAddr(), Err: errPeeked}
+	if r.c.peeked.Load() != nil {
+		return r.c.fail("raw-read", errPeeked)
 	}
 	return r.RawConn.Read(f)
 }

@@ -42,6 +42,7 @@ func (c *conn) Close() error {
 		return err
 	}
 	e.closed = true
+	c.closed.Store(true)
 	c.tell(reads, net.ErrClosed)
 	c.tell(writes, net.ErrClosed)
 	return err
@@ -51,9 +52,17 @@ func (c *conn) Close() error {
 func (c *conn) tell(which int, err error) {
 	s := &c.ends.sides[which]
 	for _, copy := range s.copies {
-		copy.End(&net.OpError{Op: [...]string{"read", "write"}[which], Net: c.LocalAddr().Network(),
-			Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}, which == reads)
+		copy.End(c.fail([...]string{"read", "write"}[which], err), which == reads)
 	}
+}
+
+// fail dresses err as package net does.
+func (c *conn) fail(op string, err error) error {
+	e := &net.OpError{Op: op, Source: c.LocalAddr(), Addr: c.RemoteAddr(), Err: err}
+	if e.Source != nil {
+		e.Net = e.Source.Network()
+	}
+	return e
 }
 
 // SetDeadline implements net.Conn.
@@ -79,9 +88,24 @@ func (c *conn) setDeadline(t time.Time, set func(time.Time) error, which ...int)
 	}
 	for _, i := range which {
 		c.ends.sides[i].deadline = t
+		c.hold(i)
 		c.arm(i)
 	}
 	return nil
+}
+
+// hold puts the deadline of a side, which has just been set, into the past again as long as
+// there are copies that were told to end: with any other one they would go on waiting, if
+// they have not been scheduled since (runtime.poll_runtime_pollWait).
+func (c *conn) hold(which int) {
+	if !slices.ContainsFunc(c.ends.sides[which].copies, bothends.Copy.Ended) {
+		return
+	}
+	if which == reads {
+		c.inner.SetReadDeadline(aLongTimeAgo)
+	} else {
+		c.inner.SetWriteDeadline(aLongTimeAgo)
+	}
 }
 
 // arm sets the timer of a side, whose lock is held, to its deadline.
@@ -138,9 +162,14 @@ func (c *conn) Leave(copy bothends.Copy) {
 }
 
 // Restore implements bothends.Conn.
-func (c *conn) Restore() {
+func (c *conn) Restore(source bool) {
 	c.ends.mu.Lock()
 	defer c.ends.mu.Unlock()
-	c.inner.SetReadDeadline(c.ends.sides[reads].deadline)
-	c.inner.SetWriteDeadline(c.ends.sides[writes].deadline)
+	if source {
+		c.inner.SetReadDeadline(c.ends.sides[reads].deadline)
+		c.hold(reads)
+	} else {
+		c.inner.SetWriteDeadline(c.ends.sides[writes].deadline)
+		c.hold(writes)
+	}
 }

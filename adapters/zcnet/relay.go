@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"reflect"
 	"sync"
 	"time"
 
@@ -28,8 +29,8 @@ type RelayOptions struct {
 	PaceAToB, PaceBToA zerocopy.Limiter
 	// Live, if not nil, has the counts of the relay while it runs. It is for one relay.
 	Live *RelayMeters
-	// Copier has the settings of both copies, its Report included. If nil,
-	// zerocopy.Default() counts. Its Meter is not used: see Live.
+	// Copier has the settings of both copies, its Report included, which two goroutines
+	// call. If nil, zerocopy.Default() counts. Its Meter is not used: see Live.
 	Copier *zerocopy.Copier
 }
 
@@ -136,8 +137,12 @@ var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one 
 //
 // Meanwhile the deadlines of both connections are Relay's; where it was cut short they are
 // left in the past. Nobody else may read a or b, or write to them. Either may be
-// closed by anyone at any time, which ends the relay, also while only the other is
-// waited for (of connections that are a *net.TCPConn, a *net.UnixConn or a Conn around one).
+// closed by anyone at any time, which ends the relay. That of two Conns around a
+// *net.TCPConn or *net.UnixConn it does at any moment; of others it may end only when what
+// the relay has taken from the closed one has been accepted. If a and b are the same
+// connection, the relay is an echo, and a to b its only direction.
+//
+// A callback of the options that panics ends the relay, which panics with the same value.
 //
 // The relay uses the caller's goroutine and one more. While nothing moves it holds no
 // pipe and no buffer. A nil ctx is never done.
@@ -164,12 +169,28 @@ func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (RelayStats, err
 	defer r.endIdle()
 
 	var wait sync.WaitGroup
-	wait.Go(back.run)
+	defer wait.Wait() // if there.run ends the goroutine
+	if same(a, b) {
+		there.watcher.stopped = true // nobody would stop it
+	} else {
+		wait.Go(back.run)
+	}
 	there.run()
 	wait.Wait()
+	for _, v := range []any{there.panicked, back.panicked} {
+		if v != nil {
+			panic(v)
+		}
+	}
 
 	stats := RelayStats{AToB: there.report, BToA: back.report, Elapsed: time.Since(r.began), Ending: r.ending, First: r.first}
 	return stats, r.err
+}
+
+// same reports whether a and b are one connection, or Conns around one.
+func same(a, b net.Conn) bool {
+	a, b = Inner(a), Inner(b)
+	return reflect.ValueOf(a).Comparable() && a == b
 }
 
 // A relay is one under way.
@@ -217,17 +238,37 @@ type direction struct {
 	pace     zerocopy.Limiter
 	report   zerocopy.Report
 	watcher  watcher
+	panicked any // what a callback has panicked with
 }
 
-// run copies until the end of the source, and passes it on.
+// run is one direction from beginning to end. A callback that panics ends the relay, and
+// its panic that of the caller's goroutine.
 func (d *direction) run() {
+	returned := false
+	defer func() {
+		if !returned {
+			d.panicked = recover() // nil if it has ended the goroutine
+			d.other.watcher.stop(d.other.src)
+			d.fail(EndedByError, errCallback)
+		}
+	}()
+	d.relayBytes()
+	returned = true
+}
+
+var errCallback = errors.New("zcnet: a callback of the relay has not returned")
+
+// relayBytes copies until the end of the source, and passes it on.
+func (d *direction) relayBytes() {
 	err := d.copy()
+	// There is nobody left to tell. And once the end is passed on, both directions of the
+	// watched connection have ended, which looks like a reset.
+	d.other.watcher.stop(d.other.src)
 	if err == nil {
 		d.ended(d.from)
 		err = d.passEnd()
 		d.report.Err = err
 	}
-	d.other.watcher.stop(d.other.src) // there is nobody left to tell
 	var left *zerocopy.PartialError
 	switch cause := context.Cause(d.ctx); {
 	case err == nil:

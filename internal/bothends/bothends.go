@@ -10,9 +10,10 @@ type Conn interface {
 	Join(c Copy, source bool)
 	// Leave returns when c is not told any more.
 	Leave(c Copy)
-	// Restore sets the deadlines again to what the user of the Conn has set. A Copy that
-	// was told of something has let them pass, at both ends.
-	Restore()
+	// Restore sets a deadline again to what the user of the Conn has set: that of reads if
+	// the Conn was the source of a Copy that was told of something, else that of writes.
+	// Such a Copy has let both pass, at either end one.
+	Restore(source bool)
 }
 
 // A Copy is a copy under way.
@@ -20,4 +21,7 @@ type Copy interface {
 	// End ends the copy with err, of its source or its destination. It is called with
 	// the Conn's lock held.
 	End(err error, source bool)
+	// Ended reports whether End was called. Then the copy must not wait any more, so a
+	// deadline that it may wait under stays in the past until it has left.
+	Ended() bool
 }

@@ -1,0 +1,258 @@
+package zcnet_test
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
+)
+
+// TestRelayIdle: silence is cut, after the timeout and not much later.
+func TestRelayIdle(t *testing.T) {
+	t.Parallel()
+	const timeout = 100 * time.Millisecond
+	for _, step := range steps {
+		t.Run(step.name, func(t *testing.T) {
+			t.Parallel()
+			d := dig(t, "tcp", true)
+			var live zcnet.RelayMeters
+			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, Live: &live})
+			if !step.stall {
+				step.come(t, d)
+			} else { // its way there takes longer than the timeout
+				go d.atA.Write(make([]byte, 32<<20))
+			}
+			d.Wait()
+			quiet := time.Since(later(live.AToB.Moved(), live.BToA.Moved()))
+			if d.err != zcnet.ErrIdle || d.stats.Ending != zcnet.EndedByIdle {
+				t.Error(d.stats, d.err)
+			}
+			if d.stats.Elapsed < timeout || quiet < timeout && live.AToB.Bytes() > 0 {
+				t.Errorf("cut after %v, %v after the last byte", d.stats.Elapsed, quiet)
+			}
+			d.atA.Close()
+		})
+	}
+}
+
+func later(a, b time.Time) time.Time {
+	if a.After(b) {
+		return a
+	}
+	return b
+}
+
+// TestErrIdle: it is a timeout in every way that one can be asked for.
+func TestErrIdle(t *testing.T) {
+	t.Parallel()
+	var e net.Error
+	if !errors.As(zcnet.ErrIdle, &e) || !e.Timeout() || !errors.Is(zcnet.ErrIdle, os.ErrDeadlineExceeded) || e.Error() == "" {
+		t.Error(zcnet.ErrIdle)
+	}
+}
+
+// TestRelayNotIdle: a transfer that moves is never cut, however slowly, in either direction.
+func TestRelayNotIdle(t *testing.T) {
+	t.Parallel()
+	for _, half := range []string{"", "a", "b"} {
+		t.Run("ended:"+half, func(t *testing.T) {
+			t.Parallel()
+			d := dig(t, "tcp", true)
+			// A byte each quarter of the timeout: on a busy machine some come late.
+			const timeout = 400 * time.Millisecond
+			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, HalfClosedTimeout: timeout})
+			from, to := d.atA, d.atB
+			switch half {
+			case "a":
+				closeWrite(t, d.atA)
+				from, to = to, from
+			case "b":
+				closeWrite(t, d.atB)
+			}
+			for range 12 {
+				pass(t, from, to, []byte("x"))
+				time.Sleep(timeout / 4)
+			}
+			closeWrite(t, from)
+			if half == "" {
+				closeWrite(t, to)
+			}
+			d.Wait()
+			if d.err != nil || d.stats.Elapsed < 2*timeout {
+				t.Error(d.stats, d.err)
+			}
+		})
+	}
+}
+
+// TestRelayHalfClosedTimeout: it counts from the end of one side, in the place of the other
+// timeout, whichever is longer.
+func TestRelayHalfClosedTimeout(t *testing.T) {
+	t.Parallel()
+	for _, tt := range []struct {
+		name       string
+		idle, half time.Duration
+		atLeast    time.Duration
+	}{
+		{"alone", 0, 50 * time.Millisecond, 50 * time.Millisecond},
+		{"shorter", time.Hour, 50 * time.Millisecond, 50 * time.Millisecond},
+		{"longer", 50 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond},
+		{"not set", 50 * time.Millisecond, 0, 50 * time.Millisecond},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			d := dig(t, "tcp", false)
+			closeWrite(t, d.atB)
+			start := time.Now()
+			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: tt.idle, HalfClosedTimeout: tt.half})
+			d.Wait()
+			if d.err != zcnet.ErrIdle || time.Since(start) < tt.atLeast || d.stats.First != zcnet.SideB {
+				t.Error(d.stats, d.err, time.Since(start))
+			}
+		})
+	}
+}
+
+// A slowLimiter waits for so long, each time.
+type slowLimiter struct{ wait time.Duration }
+
+func (l slowLimiter) Burst() int { return 1000 }
+
+func (l slowLimiter) WaitN(ctx context.Context, n int) error {
+	select {
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-time.After(l.wait):
+		return nil
+	}
+}
+
+// TestRelayLimiterIsNoSilence: a relay that waits for a limiter is not idle, and is after it.
+func TestRelayLimiterIsNoSilence(t *testing.T) {
+	t.Parallel()
+	d := dig(t, "tcp", true)
+	const timeout = 50 * time.Millisecond
+	d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, PaceAToB: slowLimiter{3 * timeout}})
+	pass(t, d.atA, d.atB, make([]byte, 2000))
+	d.Wait()
+	if d.err != zcnet.ErrIdle || d.stats.Elapsed < 7*timeout {
+		t.Error(d.stats, d.err)
+	}
+}
+
+// TestRelayIdleCosts: an idle relay holds two goroutines, no pipe and no descriptor besides
+// its connections', and makes no system call, and neither does one that has ended one way.
+// Not in parallel: goroutines and descriptors of others would be counted.
+func TestRelayIdleCosts(t *testing.T) {
+	ztest.CheckLeaks(t, func() { kpipe.Shared.CloseIdle() })
+	const many = 200
+	tunnels := make([]*tunnel, many)
+	for i := range tunnels {
+		tunnels[i] = dig(t, "tcp", i%2 == 0)
+	}
+	kpipe.Shared.CloseIdle()
+	descriptors := open(t)
+	busy := tunnels[0]
+	tasks := make([]*ztest.Task, many)
+	for i, d := range tunnels {
+		d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: time.Hour})
+		tasks[i] = d.Task
+	}
+	ztest.AwaitAllParked(t, "relays", tasks)
+	for i, d := range tunnels {
+		if i%4 == 1 {
+			pass(t, d.atA, d.atB, []byte("x")) // been busy once
+		}
+	}
+	ztest.AwaitAllParked(t, "relays", tasks)
+	settle(t, 2*many, "zcnet.(*direction)")
+	if got := zerocopy.ReadStats(); got.Relays != many || got.Active != 2*many || got.Pipes.Open != got.Pipes.Idle {
+		t.Errorf("%+v", got)
+	}
+	kpipe.Shared.CloseIdle()
+	if got := open(t); got != descriptors {
+		t.Errorf("%d descriptors, %d before", got, descriptors)
+	}
+
+	before, calls := switches(t), zerocopy.ReadStats().Mechanisms
+	const bytes = 20
+	for range bytes {
+		pass(t, busy.atA, busy.atB, []byte("x"))
+		time.Sleep(5 * time.Millisecond)
+	}
+	after := zerocopy.ReadStats().Mechanisms
+	var n int64
+	for i := range after {
+		n += after[i].Calls
+	}
+	for i := range calls {
+		n -= calls[i].Calls
+	}
+	if n > 6*bytes {
+		t.Errorf("%d system calls for %d bytes", n, bytes)
+	}
+	if n := switches(t) - before; n > 60*bytes {
+		t.Errorf("%d waits for %d bytes beside %d idle relays", n, bytes, many-1)
+	}
+
+	for _, d := range tunnels {
+		closeWrite(t, d.atA)
+	}
+	for _, d := range tunnels {
+		awaitEnd(t, d.atB)
+	}
+	settle(t, 2*many, "zcnet.(*direction)") // half-closed: one copies, one watches
+	for _, d := range tunnels {
+		closeWrite(t, d.atB)
+		d.Wait()
+		if d.err != nil {
+			t.Error(d.err)
+		}
+		for _, c := range []net.Conn{d.atA, d.a, d.b, d.atB} {
+			c.Close()
+		}
+	}
+	if got := zerocopy.ReadStats(); got.Relays != 0 {
+		t.Error(got.Relays)
+	}
+}
+
+// settle waits until exactly so many goroutines have a function in their stacks.
+func settle(t testing.TB, want int, function string) {
+	t.Helper()
+	got := 0
+	p := make([]byte, 16<<20)
+	ztest.Eventually(t, ztest.Patience, "goroutines", func() bool {
+		got = 0
+		for g := range strings.SplitSeq(string(p[:runtime.Stack(p, true)]), "\n\n") {
+			if strings.Contains(g, function) {
+				got++
+			}
+		}
+		return got == want
+	})
+}
+
+// open returns the number of open descriptors.
+func open(t testing.TB) int {
+	entries, err := os.ReadDir("/proc/self/fd")
+	must(t, err)
+	return len(entries)
+}
+
+// switches returns how often a thread of the process has gone to sleep.
+func switches(t testing.TB) int64 {
+	var u syscall.Rusage
+	must(t, syscall.Getrusage(syscall.RUSAGE_SELF, &u))
+	return int64(u.Nvcsw)
+}
