@@ -89,7 +89,7 @@ func whole(p []byte) bool {
 
 // formatHeader returns the header that tells a backend who the client is: the one that the
 // client has sent, with all its TLVs, if that has the same version, else one that says the
-// same of the addresses. In version 2 a name that was asked for goes with our own.
+// same of the addresses, as far as version 1 knows them: TCP's. In version 2 a name that was asked for goes with our own.
 func formatHeader(version byte, f *flow) ([]byte, error) {
 	h := f.header
 	switch {
@@ -105,9 +105,6 @@ func formatHeader(version byte, f *flow) ([]byte, error) {
 		h = proxyproto.HeaderProxyFromAddrs(version, nil, nil)
 	default:
 		h = proxyproto.HeaderProxyFromAddrs(version, h.SourceAddr, h.DestinationAddr)
-	}
-	if _, _, tcp := h.TCPAddrs(); version == 1 && !tcp {
-		h = proxyproto.HeaderProxyFromAddrs(1, nil, nil) // version 1 knows TCP alone
 	}
 	header, err := h.Format()
 	if err != nil {
