@@ -98,7 +98,7 @@ type book struct {
 	flows   map[*flow]struct{}
 	bytes   map[zerocopy.Mechanism]int64
 	totals  map[totalKey]*total // of those that have ended
-	samples map[*flow]sample    // of the last frame of the table
+	samples map[*flow][]sample  // of the last frames of the table, oldest first
 }
 
 // A totalKey is what flows are counted by: where they went, "" for nowhere, and how they

@@ -25,7 +25,11 @@ type row struct {
 // A way is how much has gone in one direction, and goes in a second.
 type way struct{ bytes, rate int64 }
 
-// A sample is what had gone when, from which the next frame has its rates.
+// rateFrames is over how many frames a rate is taken: two seconds, since what is sent in
+// bursts of half a second would come and go.
+const rateFrames = 4
+
+// A sample is what had gone when, from which the next frames have their rates.
 type sample struct {
 	at       time.Time
 	up, down int64
@@ -49,7 +53,7 @@ func (b *book) rows(now time.Time) (rows []row, t totals) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.samples == nil {
-		b.samples = make(map[*flow]sample)
+		b.samples = make(map[*flow][]sample)
 	}
 	t.open, t.ended, t.failed = int64(len(b.flows)), b.last-int64(len(b.flows)), int64(b.failed)
 	for _, ended := range b.totals {
@@ -70,13 +74,13 @@ func (b *book) rows(now time.Time) (rows []row, t totals) {
 		up, down := &f.live.AToB, &f.live.BToA
 		r := row{id: f.id, client: printable(f.peer().String()), age: now.Sub(f.began), upBy: up.Step(), downBy: down.Step()}
 		r.backend, r.name = f.route()
-		last, ok := b.samples[f]
-		if !ok {
-			last.at = f.began
+		past := b.samples[f]
+		if past == nil {
+			past = []sample{{at: f.began}}
 		}
-		next := sample{now, up.Bytes(), down.Bytes()}
+		last, next := past[0], sample{now, up.Bytes(), down.Bytes()}
 		r.up, r.down = way{next.up, perSecond(next.up-last.up, now.Sub(last.at))}, way{next.down, perSecond(next.down-last.down, now.Sub(last.at))}
-		b.samples[f] = next
+		b.samples[f] = append(past[max(len(past)+1-rateFrames, 0):], next)
 		rows = append(rows, r)
 		t.up.bytes += r.up.bytes
 		t.up.rate += r.up.rate

@@ -1,7 +1,11 @@
 package main
 
 import (
+	"flag"
 	"fmt"
+	"io"
+	"log"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -9,9 +13,8 @@ import (
 	"time"
 	"unicode/utf8"
 
-	"flag"
-
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
 )
 
 var update = flag.Bool("update", false, "write the golden table anew")
@@ -72,6 +75,34 @@ func TestTableFits(t *testing.T) {
 		t.Errorf("without flows: %q", lines)
 	}
 }
+
+// Rates are those of the last two seconds, and flows that have ended are forgotten.
+func TestRates(t *testing.T) {
+	t.Parallel()
+	p := newProxy(new(options), log.New(io.Discard, "", 0))
+	f := p.begin(zcnet.NewConn(&addressed{}))
+	up := zerocopy.Copier{Meter: &f.live.AToB}
+	for i, want := range []int64{1000, 1000, 1000, 1000, 1000, 750, 500, 250, 0} {
+		if i < 5 { // 500 bytes a tick, and then none
+			if _, err := up.Copy(t.Context(), io.Discard, strings.NewReader(strings.Repeat("x", 500))); err != nil {
+				t.Fatal(err)
+			}
+		}
+		rows, sum := p.rows(f.began.Add(time.Duration(i+1) * every))
+		if len(rows) != 1 || rows[0].up != (way{int64(min(i+1, 5) * 500), want}) || sum.up != rows[0].up || sum.open != 1 {
+			t.Errorf("tick %d: %+v, %+v, want a rate of %d", i, rows, sum, want)
+		}
+	}
+	p.end(f, nil)
+	if rows, sum := p.rows(time.Now()); len(rows) != 0 || sum.ended != 1 || sum.up != (way{2500, 0}) || len(p.samples) != 0 {
+		t.Errorf("after the end: %+v, %+v, %d samples", rows, sum, len(p.samples))
+	}
+}
+
+// An addressed connection has an address and nothing else.
+type addressed struct{ net.Conn }
+
+func (*addressed) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 2, 1), Port: 1} }
 
 func TestSize(t *testing.T) {
 	t.Parallel()
