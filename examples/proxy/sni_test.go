@@ -134,7 +134,8 @@ func TestSNISplices(t *testing.T) {
 	}
 	c.Close()
 	p.wait(t, `up \d+ bytes \(\d+ by buffered: source \S+ already in user memory`)
-	requireSpliced(t, p.stop(t), size, true)
+	// A sender that cannot keep up is interactive for a while.
+	requireSpliced(t, p.stop(t), size/2, true)
 }
 
 // helloOf returns the ClientHello of a client with config.
