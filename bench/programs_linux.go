@@ -70,7 +70,9 @@ func findPrograms(ctx context.Context, dir string, want func(name string) bool) 
 	}
 	if want(byProxy) {
 		p.proxy = filepath.Join(dir, "proxy")
-		cmd := exec.CommandContext(ctx, "go", "build", "-o", p.proxy, "github.com/zerocopy-go/zerocopy/examples/proxy")
+		// A module of its own, in a directory of the library's.
+		root := firstLine(exec.CommandContext(ctx, "go", "list", "-m", "-f", "{{.Dir}}", "github.com/zerocopy-go/zerocopy"))
+		cmd := exec.CommandContext(ctx, "go", "build", "-C", filepath.Join(root, "examples", "proxy"), "-o", p.proxy)
 		if out, err := cmd.CombinedOutput(); err != nil {
 			p.missing[byProxy] = fmt.Sprintf("not built, which needs the module's directory as the working one: %v %s", err, bytes.TrimSpace(out))
 		}

@@ -1,31 +1,34 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log"
-	"maps"
 	"net"
-	"slices"
-	"strings"
 	"sync"
 	"time"
 
+	"golang.org/x/time/rate"
+
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
 )
 
-// A proxy forwards TCP connections to one address.
+// A proxy forwards connections to the backends that its routes say.
 type proxy struct {
-	to          string
-	dialTimeout time.Duration
-	disable     zerocopy.MechanismSet
-	log         *log.Logger
+	*options
+	copier *zerocopy.Copier
+	log    *log.Logger
+	book
+}
 
-	mu            sync.Mutex
-	conns, failed int
-	bytes         map[zerocopy.Mechanism]int64
+func newProxy(o *options, l *log.Logger) *proxy {
+	p := &proxy{options: o, copier: new(zerocopy.Copier), log: l}
+	if o.noZerocopy {
+		p.copier.Disable = zerocopy.AllMechanisms
+	}
+	return p
 }
 
 // serve forwards what ln accepts until ln is closed, and returns when the last
@@ -33,13 +36,15 @@ type proxy struct {
 func (p *proxy) serve(ctx context.Context, ln net.Listener) {
 	var open sync.WaitGroup
 	defer open.Wait()
+	ln = zcnet.NewListener(ln)
 
 	const shortest, longest = 5 * time.Millisecond, time.Second // as net/http waits
 	for pause := shortest; ; {
 		conn, err := ln.Accept()
 		switch {
 		case err == nil:
-			open.Go(func() { p.forward(ctx, conn.(*net.TCPConn)) })
+			f := p.begin(conn.(zcnet.Conn))
+			open.Go(func() { p.end(f, p.forward(ctx, f)) })
 			pause = shortest
 		case errors.Is(err, net.ErrClosed):
 			return
@@ -56,97 +61,104 @@ func (p *proxy) serve(ctx context.Context, ln net.Listener) {
 	}
 }
 
-// forward connects client with a backend of its own until both directions are
-// at their end or one of them has failed.
-func (p *proxy) forward(ctx context.Context, client *net.TCPConn) {
+// forward connects a client with its backend until both directions are at their end
+// or one of them has failed.
+func (p *proxy) forward(ctx context.Context, f *flow) (err error) {
+	client := f.client
 	defer client.Close()
-	start := time.Now()
-
-	dialer := net.Dialer{Timeout: p.dialTimeout}
-	conn, err := dialer.DialContext(ctx, "tcp", p.to)
+	if err := p.greet(ctx, f); err != nil {
+		return err
+	}
+	dialer := zcnet.Dialer{Dialer: net.Dialer{Timeout: p.dialTimeout}}
+	backend, err := dialer.DialContext(ctx, f.to.network, f.to.address)
 	if err != nil {
-		p.ended(client, start, zerocopy.Report{}, zerocopy.Report{}, err)
-		return
+		return err
 	}
-	defer conn.Close()
-	backend := conn.(*net.TCPConn)
-
-	// A failure is the cause by which the other direction is cancelled, and so
-	// the error of both.
-	ctx, fail := context.WithCancelCause(ctx)
-	defer fail(nil)
-	var up, down zerocopy.Report
-	var both sync.WaitGroup
-	both.Go(func() { up = p.stream(ctx, fail, backend, client) })
-	both.Go(func() { down = p.stream(ctx, fail, client, backend) })
-	both.Wait()
-	p.ended(client, start, up, down, cmp.Or(up.Err, down.Err))
-}
-
-// stream copies one direction. The end of src is passed on as the end of what
-// dst receives and of nothing else: the other direction may have far to go.
-func (p *proxy) stream(ctx context.Context, fail context.CancelCauseFunc, dst, src *net.TCPConn) (report zerocopy.Report) {
-	c := zerocopy.Copier{Disable: p.disable, Report: func(r zerocopy.Report) { report = r }}
-	_, err := c.Copy(ctx, dst, src)
-	if err == nil {
-		err = dst.CloseWrite()
+	defer backend.Close()
+	if err := p.introduce(f, backend); err != nil {
+		return err
 	}
-	if report.Err = err; err != nil {
-		fail(err)
-		// Close shall reset dst, lest its peer take what it has for the whole.
-		dst.SetLinger(0)
+
+	o := &zcnet.RelayOptions{
+		IdleTimeout:       p.idle,
+		HalfClosedTimeout: p.halfClosed,
+		Live:              &f.live,
+		Copier:            p.copier,
 	}
-	return report
-}
-
-// ended prints the line of a connection and adds it to the summary.
-func (p *proxy) ended(client net.Conn, start time.Time, up, down zerocopy.Report, err error) {
-	line := fmt.Sprintf("%v in %v: up %s; down %s",
-		client.RemoteAddr(), time.Since(start).Round(time.Millisecond), describe(up), describe(down))
-
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.conns++
+	if p.rate > 0 {
+		o.PaceAToB, o.PaceBToA = limiter(p.rate), limiter(p.rate)
+	}
+	if p.explain {
+		p.predict(f, backend, o)
+	}
+	f.stats, err = zcnet.Relay(ctx, client, backend, o)
 	if err != nil {
-		p.failed++
-		line += "; error: " + err.Error()
+		// Lest the peers take what they have for the whole.
+		zcnet.Reset(client)
+		zcnet.Reset(backend)
 	}
-	if p.bytes == nil {
-		p.bytes = make(map[zerocopy.Mechanism]int64)
-	}
-	for _, step := range slices.Concat(up.Steps, down.Steps) {
-		p.bytes[step.Mechanism] += step.Bytes
-	}
-	p.log.Print(line)
+	return err
 }
 
-// describe says how the bytes of one direction went, and for those that did not
-// stay in the kernel why: "81 bytes (splice tcp→pipe→tcp)".
-func describe(r zerocopy.Report) string {
-	var ways []string
-	for _, step := range r.Steps {
-		switch step.Bytes {
-		case 0:
-		case r.Written:
-			ways = append(ways, step.String())
-		default:
-			ways = append(ways, fmt.Sprintf("%d by %v", step.Bytes, step))
+// greet reads what the client begins with, as far as the route depends on it. The
+// ClientHello stays in the connection: the relay begins with it. What has no name, or
+// none that there is a route for, goes to the default backend if there is one; of a
+// client that does not get as far as that in time there is nothing to be forwarded.
+func (p *proxy) greet(ctx context.Context, f *flow) (err error) {
+	if p.acceptProxy {
+		if err := p.within(ctx, f.client, func() error { return p.acceptHeader(f) }); err != nil {
+			return fmt.Errorf("refused: %w", err)
 		}
 	}
-	text := fmt.Sprintf("%d bytes", r.Written)
-	if len(ways) > 0 {
-		text += " (" + strings.Join(ways, ", ") + ")"
+	var name string
+	var nameless namelessError
+	if len(p.routes.names) > 0 {
+		err = p.within(ctx, f.client, func() (err error) { name, err = peekName(f.client); return err })
+		switch {
+		case err == nil:
+		case !errors.As(err, &nameless):
+			return fmt.Errorf("refused: no whole ClientHello: %w", err)
+		case p.routes.fallback == nil:
+			return fmt.Errorf("refused: %w", err)
+		}
 	}
-	return text
+	to, ok := p.routes.find(name)
+	if !ok {
+		f.client.Write(unrecognizedName)
+		return fmt.Errorf("refused: no route for the name %q", name)
+	}
+	f.routed(name, to, err)
+	return nil
 }
 
-// summary says what has gone through the proxy in all.
-func (p *proxy) summary() string {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	text := fmt.Sprintf("%d connections, %d failed; bytes:", p.conns, p.failed)
-	for _, m := range slices.Sorted(maps.Keys(p.bytes)) {
-		text += fmt.Sprintf(" %v %d", m, p.bytes[m])
+// within runs read, which reads from c, for at most -first-timeout, and until ctx is done.
+func (p *proxy) within(ctx context.Context, c net.Conn, read func() error) error {
+	c.SetReadDeadline(time.Now().Add(p.firstTimeout))
+	stop := context.AfterFunc(ctx, func() { c.SetReadDeadline(time.Unix(1, 0)) })
+	err := read()
+	if !stop() {
+		return context.Cause(ctx)
 	}
-	return text
+	c.SetReadDeadline(time.Time{})
+	return err
+}
+
+// introduce tells the backend who the client is.
+func (p *proxy) introduce(f *flow, backend net.Conn) error {
+	if p.sendProxy == 0 {
+		return nil
+	}
+	header, err := formatHeader(p.sendProxy, f)
+	if err == nil {
+		// An empty socket takes it at once.
+		_, err = backend.Write(header)
+	}
+	return err
+}
+
+// limiter returns the limit of one direction. A burst of a tenth of a second keeps the rate
+// well (see zerocopy.Pace); below 16 KiB it would only cost system calls, and above 1 MiB,
+// what the largest pipe holds, spare none.
+func limiter(bytes int64) *rate.Limiter {
+	return rate.NewLimiter(rate.Limit(bytes), int(min(max(bytes/10, 16<<10), 1<<20)))
 }

@@ -36,6 +36,20 @@ func TestUsage(t *testing.T) {
 		{[]string{"-to", "127.0.0.1:1", "more"}, 2, "no arguments"},
 		{[]string{"-to", "127.0.0.1:1", "-grace", "soon"}, 2, "invalid value"},
 		{[]string{"-to", "127.0.0.1:1", "-listen", taken.Addr().String()}, 1, "listen tcp"},
+		{[]string{"-to", "127.0.0.1:1", "-listen", "127.0.0.1:0", "-metrics", taken.Addr().String()}, 1, "listen tcp"},
+		{[]string{"-to", "nowhere"}, 2, "missing port"},
+		{[]string{"-to", "unix:"}, 2, "no path"},
+		{[]string{"-sni", "a.example.org"}, 2, "not name=address"},
+		{[]string{"-sni", "=127.0.0.1:1"}, 2, "no name"},
+		{[]string{"-sni", "a.*.org=127.0.0.1:1"}, 2, "not a host name"},
+		{[]string{"-sni", "a.org=127.0.0.1:1", "-sni", "A.org=127.0.0.1:2"}, 2, "given twice"},
+		{[]string{"-to", "127.0.0.1:1", "-send-proxy", "v3"}, 2, "neither v1 nor v2"},
+		{[]string{"-to", "127.0.0.1:1", "-trust", "10.0.0.0/8"}, 2, "-trust is for -accept-proxy"},
+		{[]string{"-to", "127.0.0.1:1", "-accept-proxy", "-trust", "10.0.0.0"}, 2, "no '/'"},
+		{[]string{"-to", "127.0.0.1:1", "-rate", "10X"}, 2, "not a number of bytes"},
+		{[]string{"-to", "127.0.0.1:1", "-rate", "9999999999G"}, 2, "not a number of bytes"},
+		{[]string{"-to", "127.0.0.1:1", "-table", "maybe"}, 2, "neither auto nor on nor off"},
+		{[]string{"-to", "127.0.0.1:1", "-idle", "-1s"}, 2, "negative"},
 	} {
 		var stdout, stderr strings.Builder
 		if status := run(row.args, nil, &stdout, &stderr); status != row.status {
@@ -191,7 +205,7 @@ func TestAcceptBacksOff(t *testing.T) {
 					time.AfterFunc(50*time.Millisecond, end)
 				}
 			}}
-			(&proxy{log: log.New(&out, "", 0)}).serve(ctx, ln)
+			newProxy(new(options), log.New(&out, "", 0)).serve(ctx, ln)
 			// 5 + 10 + … + 160 ms came before the seventh, whatever the machine.
 			if took := time.Since(began); ln.tries < 7 || took < 315*time.Millisecond {
 				t.Errorf("%d tries in %v", ln.tries, took)

@@ -1,0 +1,145 @@
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"io"
+	"net"
+	"path/filepath"
+	"runtime"
+	"testing"
+	"time"
+)
+
+// What -idle, -half-closed, -rate and -explain do, and sockets with paths.
+
+func TestIdle(t *testing.T) {
+	t.Parallel()
+	for _, row := range []struct {
+		reason    string
+		flags     []string
+		closeHalf bool
+		ends      bool
+	}{
+		{"silence ends a connection", []string{"-idle", "100ms"}, false, true},
+		{"0 is for ever", []string{"-idle", "0"}, false, false},
+		{"half a connection has a limit of its own", []string{"-idle", "1h", "-half-closed", "100ms"}, true, true},
+		{"and it counts for no other", []string{"-idle", "1h", "-half-closed", "100ms"}, false, false},
+	} {
+		t.Run(row.reason, func(t *testing.T) {
+			t.Parallel()
+			p, client, server := pair(t, row.flags...)
+			send(t, client, "hello")
+			receive(t, server, "hello")
+			if row.closeHalf {
+				client.CloseWrite()
+				receiveEnd(t, server)
+			}
+			if !row.ends {
+				time.Sleep(300 * time.Millisecond)
+				send(t, server, "still here")
+				receive(t, client, "still here")
+				return
+			}
+			if rest, err := io.ReadAll(client); err == nil {
+				t.Errorf("received %q and the end, want a reset", rest)
+			}
+			p.wait(t, `ended by idle.*; error: .*idle timeout`)
+		})
+	}
+}
+
+// The rate is kept in both directions, and the bytes are spliced all the same.
+func TestRate(t *testing.T) {
+	t.Parallel()
+	const size, rate = 6 << 20, 8 << 20
+	p, client, server := pair(t, "-rate", "8M")
+	data := bytes.Repeat([]byte("0123456789abcdef"), size/16)
+	began := time.Now()
+	go func() {
+		client.Write(data)
+		client.CloseWrite()
+	}()
+	got, err := io.ReadAll(server)
+	took := time.Since(began)
+	if err != nil || !bytes.Equal(got, data) {
+		t.Errorf("received %d bytes, %v", len(got), err)
+	}
+	// The burst goes at once, and once more by the copy's first chunk.
+	if least := time.Second * (size - 2<<20) / rate; took < least {
+		t.Errorf("%d bytes took %v, want %v at least", size, took, least)
+	}
+	server.CloseWrite()
+	p.wait(t, fmt.Sprintf(`up %d bytes`, size))
+	requireSpliced(t, p.stop(t), size/2, true)
+}
+
+func TestExplain(t *testing.T) {
+	t.Parallel()
+	if runtime.GOOS != "linux" {
+		t.Skip("there is but one answer here")
+	}
+	for _, row := range []struct {
+		flags        []string
+		begin, ended string
+	}{
+		{[]string{"-explain"}, `#1 will go up by splice tcp→pipe→tcp if bulk; down by splice tcp→pipe→tcp if bulk`, `#1 down: 100 % of the bytes \(3 of 3\) not by the kernel: buffered: .* \[start\]`},
+		{[]string{"-explain", "-no-zerocopy"}, `#1 will go up by buffered: .* switched off`, `#1 up: 100 % of the bytes \(5 of 5\) not by the kernel: .*`},
+	} {
+		p, client, server := pair(t, row.flags...)
+		p.wait(t, row.begin)
+		send(t, client, "12345")
+		receive(t, server, "12345")
+		send(t, server, "123")
+		client.CloseWrite()
+		server.CloseWrite()
+		p.wait(t, row.ended)
+	}
+}
+
+// A unix socket in front, and one behind.
+func TestUnix(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	behind, err := net.Listen("unix", filepath.Join(dir, "b"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer behind.Close()
+	go func() {
+		for {
+			c, err := behind.Accept()
+			if err != nil {
+				return
+			}
+			io.Copy(c, c)
+			c.Close()
+		}
+	}()
+	p := start(t, "unix:"+behind.Addr().String(), "-listen", "unix:"+filepath.Join(dir, "f"))
+	client, err := net.Dial("unix", filepath.Join(dir, "f"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer client.Close()
+	send(t, client, "hello")
+	receive(t, client, "hello")
+	client.(*net.UnixConn).CloseWrite()
+	receiveEnd(t, client)
+	p.wait(t, `#1 unix → unix:\S+/b in .*up 5 bytes.*client first`)
+}
+
+// The side that ends first is named.
+func TestFirst(t *testing.T) {
+	t.Parallel()
+	for _, first := range []string{"client", "backend"} {
+		p, a, b := pair(t)
+		if first == "backend" {
+			a, b = b, a
+		}
+		a.CloseWrite()
+		receiveEnd(t, b)
+		b.CloseWrite()
+		p.wait(t, `ended by eof, `+first+` first`)
+	}
+}
