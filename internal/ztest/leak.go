@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"os"
+	"runtime/debug"
 	"slices"
 	"strings"
 	"testing"
@@ -69,8 +70,13 @@ func snapshot() state {
 // passed, and lists what is. There is no garbage collection in between: that
 // would close a forgotten file and hide it.
 func leaked(before state, d time.Duration) string {
+	defer debug.SetGCPercent(debug.SetGCPercent(-1))
 	var report string
+	looks := 0
 	poll(d, nil, func() bool {
+		if looks++; looks > 20 {
+			time.Sleep(10 * time.Millisecond) // each look is a MiB of stacks, and stays
+		}
 		report = extra(before, state{fds: openFDs(), goroutines: goroutines()})
 		return report == ""
 	})
