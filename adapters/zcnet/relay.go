@@ -177,6 +177,10 @@ func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (RelayStats, err
 	}
 	there.run()
 	wait.Wait()
+	r.endIdle() // it may be about to fail
+	if r.ending == EndedByIdle && there.report.Err == nil && back.report.Err == nil {
+		r.ending, r.err = EndedByEOF, nil // the timeout has passed too late to cut anything
+	}
 	for _, v := range []any{there.panicked, back.panicked} {
 		if v != nil {
 			panic(v)

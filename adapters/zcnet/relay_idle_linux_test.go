@@ -52,6 +52,26 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// TestRelayIdleAtTheEnd: a timeout that passes while the relay ends anyway: for the race
+// detector, and no error where nothing was cut.
+func TestRelayIdleAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for i := range 200 {
+		d := dig(t, "unix", true).run(t, nil, &zcnet.RelayOptions{IdleTimeout: time.Millisecond, HalfClosedTimeout: time.Millisecond})
+		time.Sleep(time.Millisecond - time.Duration(i)*5*time.Microsecond)
+		closeWrite(t, d.atA)
+		closeWrite(t, d.atB)
+		d.Wait()
+		s := d.stats
+		if cut := s.AToB.Err != nil || s.BToA.Err != nil; cut != (d.err == zcnet.ErrIdle) || cut != (s.Ending == zcnet.EndedByIdle) {
+			t.Error(s, s.AToB.Err, s.BToA.Err, d.err)
+		}
+		for _, c := range []net.Conn{d.atA, d.a, d.b, d.atB} {
+			c.Close()
+		}
+	}
+}
+
 // TestErrIdle: it is a timeout in every way that one can be asked for.
 func TestErrIdle(t *testing.T) {
 	t.Parallel()
