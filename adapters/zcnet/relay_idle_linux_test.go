@@ -122,19 +122,27 @@ func TestRelayHalfClosedTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		idle, half time.Duration
+		pause      time.Duration // before the end of b
 		atLeast    time.Duration
 	}{
-		{"alone", 0, 50 * time.Millisecond, 50 * time.Millisecond},
-		{"shorter", time.Hour, 50 * time.Millisecond, 50 * time.Millisecond},
-		{"longer", 50 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond},
-		{"not set", 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"alone", 0, 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"shorter", time.Hour, 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"longer", 50 * time.Millisecond, 300 * time.Millisecond, 0, 300 * time.Millisecond},
+		{"not set", 50 * time.Millisecond, 0, 0, 50 * time.Millisecond},
+		{"after silence", time.Hour, 100 * time.Millisecond, 150 * time.Millisecond, 250 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := dig(t, "tcp", false)
-			closeWrite(t, d.atB)
+			if tt.pause == 0 {
+				closeWrite(t, d.atB)
+			}
 			start := time.Now()
 			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: tt.idle, HalfClosedTimeout: tt.half})
+			if tt.pause > 0 {
+				time.Sleep(tt.pause)
+				closeWrite(t, d.atB)
+			}
 			d.Wait()
 			if d.err != zcnet.ErrIdle || time.Since(start) < tt.atLeast || d.stats.First != zcnet.SideB {
 				t.Error(d.stats, d.err, time.Since(start))
