@@ -136,7 +136,7 @@ func (w *watch) Ended() bool { return w.told.Load() != nil }
 // a Before arms a deadline, one that has passed at the other end means nothing: it
 // will be armed again. Of several destinations nobody could restore the deadlines.
 func (t *transfer) join() {
-	if t.from.multi >= 0 || len(t.from.layers) == 0 || len(t.to.layers) == 0 || t.to.tap != nil ||
+	if t.from.multi >= 0 || len(t.from.layers) == 0 || len(t.to.layers) == 0 ||
 		slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil }) {
 		return
 	}

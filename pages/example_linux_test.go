@@ -16,6 +16,7 @@ func ExampleWriter_Stats() {
 		log.Fatal(err)
 	}
 	defer r.Close()
+	defer p.Close()
 	w, err := pages.NewWriter(p, &pages.Options{Lend: pages.FreshPages})
 	if err != nil {
 		log.Fatal(err)

@@ -115,6 +115,7 @@ func ExampleOptions() {
 		log.Fatal(err)
 	}
 	defer r.Close()
+	defer p.Close()
 	w, err := pages.NewWriter(p, &pages.Options{
 		Lend:   pages.ReaderCopies,
 		Size:   32 << 10,

@@ -54,8 +54,8 @@ type Conn interface {
 // A *tls.Conn is better left as it is: servers look for that type, and its bytes pass user
 // memory in any case. Put TLS on top: tls.Server(zcnet.NewConn(c), config).
 func NewConn(c net.Conn) Conn {
-	if c, ok := c.(Conn); ok && of(c) != nil {
-		return c
+	if v := of(c); v != nil {
+		return v.self
 	}
 	v := &conn{inner: c}
 	v.self = v.expose()
@@ -77,13 +77,11 @@ type conn struct {
 
 func (c *conn) base() *conn { return c }
 
-// of returns what is embedded in v, which may be of a type of somebody else's that embeds a
-// Conn: then it is not v, and the answer is nil.
-func of(v any) *conn {
-	if b, ok := v.(interface{ base() *conn }); ok {
-		if c := b.base(); c != nil && any(c.self) == v {
-			return c
-		}
+// of returns what is embedded in c, or nil. A type of somebody else's that embeds a Conn
+// embeds the interface, which has no base.
+func of(c net.Conn) *conn {
+	if b, ok := c.(interface{ base() *conn }); ok {
+		return b.base()
 	}
 	return nil
 }
@@ -154,8 +152,12 @@ func (c *conn) ReadFrom(r io.Reader) (int64, error) { return zerocopy.Copy(c.sel
 // WriteTo is zerocopy.Copy from the connection.
 func (c *conn) WriteTo(w io.Writer) (int64, error) { return zerocopy.Copy(w, c.self) }
 
-// UnwrapReader implements zerocopy.ReaderUnwrapper.
+// UnwrapReader implements zerocopy.ReaderUnwrapper. A closed Conn gives nothing, not even
+// what was peeked.
 func (c *conn) UnwrapReader() (zerocopy.InnerReader, bool) {
+	if c.closed.Load() {
+		return zerocopy.InnerReader{}, false
+	}
 	in := zerocopy.InnerReader{Self: c.self, Reader: c.inner}
 	if in.Buffered = c.ahead(); in.Buffered != nil {
 		in.Moved = c.movedPeeked

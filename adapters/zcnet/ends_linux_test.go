@@ -232,6 +232,22 @@ func TestEndsIdler(t *testing.T) {
 	}
 }
 
+// TestEndsTee: a copy to several connections leaves the deadlines of all as they are.
+func TestEndsTee(t *testing.T) {
+	t.Parallel()
+	src := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual())
+	dst, third := ztest.NewDest(t, ztest.TCP4), ztest.NewDest(t, ztest.TCP4)
+	to, beside := conn(dst.Writer), conn(third.Writer)
+	run := ztest.Go(t, "Copy", func() { zerocopy.Copy(to, io.TeeReader(conn(src.Reader), beside)) })
+	run.AwaitParked()
+	to.Close()
+	src.Feed([]byte("x"))
+	run.Wait()
+	if _, err := beside.Write([]byte("y")); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestEndsDeadlineLost: a deadline that the user moves on after the copy was told does not
 // keep it waiting: the source is closed while the copy waits at the destination, whose
 // deadline somebody keeps moving on.

@@ -132,7 +132,7 @@ func wrap(c net.Conn) net.Conn {
 	return NewConn(c)
 }
 
-// A Dialer is a net.Dialer whose connections are [Conn]s. Its DialContext is what
+// A Dialer is a net.Dialer whose Dial and DialContext give [Conn]s. DialContext is what
 // http.Transport, database drivers and others take to dial with.
 type Dialer struct {
 	net.Dialer

@@ -160,6 +160,19 @@ func TestPeekEnds(t *testing.T) {
 			t.Errorf("an append to what Peek has returned has changed it: %q", p)
 		}
 	})
+	t.Run("nothing beyond", func(t *testing.T) {
+		t.Parallel()
+		from, to := tcpPair(t)
+		c := zcnet.NewConn(to)
+		from.Write([]byte("ab"))
+		must(t, c.SetReadDeadline(time.Now().Add(10*time.Millisecond)))
+		c.Peek(1000) // gets room for as many
+		must(t, c.SetReadDeadline(time.Time{}))
+		from.Write([]byte("cdef"))
+		if p, err := c.Peek(3); string(p) != "abc" || err != nil || c.Buffered() != 3 {
+			t.Errorf("%q, %v, %d buffered", p, err, c.Buffered())
+		}
+	})
 	t.Run("closed meanwhile", func(t *testing.T) {
 		t.Parallel()
 		_, to := tcpPair(t)
@@ -189,8 +202,15 @@ func TestPeekEnds(t *testing.T) {
 	})
 	t.Run("H39", func(t *testing.T) {
 		t.Parallel()
-		c := zcnet.NewConn(&odd{read: func(p []byte) (int, error) { return len(p) + 1, nil }})
-		c.Unread(make([]byte, 100))
+		first := true
+		c := zcnet.NewConn(&odd{read: func(p []byte) (int, error) {
+			if first {
+				first = false
+				return 100, os.ErrDeadlineExceeded
+			}
+			return len(p) + 1, nil
+		}})
+		c.Peek(1000) // there is room for more than the next one asks for
 		defer func() {
 			if recover() == nil {
 				t.Error("more bytes than were asked for were taken for true")

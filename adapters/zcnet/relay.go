@@ -9,6 +9,7 @@ import (
 	"os"
 	"reflect"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -190,6 +191,10 @@ func (r *relay) run(ctx context.Context) {
 	}
 	r.there.run()
 	wait.Wait()
+	r.endIdle() // it may be about to fail
+	if r.ending == EndedByIdle && r.there.report.Err == nil && r.back.report.Err == nil {
+		r.ending, r.err = EndedByEOF, nil // the timeout has passed too late to cut anything
+	}
 	for _, v := range []any{r.there.panicked, r.back.panicked} {
 		if v != nil {
 			panic(v)
@@ -340,6 +345,10 @@ func (d *direction) passEnd() error {
 		return nil
 	}
 	err := w.CloseWrite()
+	if errors.Is(err, syscall.ENOTCONN) { // what shutdown(2) says after a reset
+		err = &net.OpError{Op: "write", Net: d.dst.RemoteAddr().Network(), Source: d.dst.LocalAddr(), Addr: d.dst.RemoteAddr(),
+			Err: os.NewSyscallError("shutdown", syscall.ECONNRESET)}
+	}
 	if err != nil {
 		d.report.Failed = zerocopy.DestinationEnd
 	}

@@ -52,6 +52,26 @@ func later(a, b time.Time) time.Time {
 	return b
 }
 
+// TestRelayIdleAtTheEnd: a timeout that passes while the relay ends anyway: for the race
+// detector, and no error where nothing was cut.
+func TestRelayIdleAtTheEnd(t *testing.T) {
+	t.Parallel()
+	for i := range 200 {
+		d := dig(t, "unix", true).run(t, nil, &zcnet.RelayOptions{IdleTimeout: time.Millisecond, HalfClosedTimeout: time.Millisecond})
+		time.Sleep(time.Millisecond - time.Duration(i)*5*time.Microsecond)
+		closeWrite(t, d.atA)
+		closeWrite(t, d.atB)
+		d.Wait()
+		s := d.stats
+		if cut := s.AToB.Err != nil || s.BToA.Err != nil; cut != (d.err == zcnet.ErrIdle) || cut != (s.Ending == zcnet.EndedByIdle) {
+			t.Error(s, s.AToB.Err, s.BToA.Err, d.err)
+		}
+		for _, c := range []net.Conn{d.atA, d.a, d.b, d.atB} {
+			c.Close()
+		}
+	}
+}
+
 // TestErrIdle: it is a timeout in every way that one can be asked for.
 func TestErrIdle(t *testing.T) {
 	t.Parallel()
@@ -102,19 +122,27 @@ func TestRelayHalfClosedTimeout(t *testing.T) {
 	for _, tt := range []struct {
 		name       string
 		idle, half time.Duration
+		pause      time.Duration // before the end of b
 		atLeast    time.Duration
 	}{
-		{"alone", 0, 50 * time.Millisecond, 50 * time.Millisecond},
-		{"shorter", time.Hour, 50 * time.Millisecond, 50 * time.Millisecond},
-		{"longer", 50 * time.Millisecond, 300 * time.Millisecond, 300 * time.Millisecond},
-		{"not set", 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"alone", 0, 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"shorter", time.Hour, 50 * time.Millisecond, 0, 50 * time.Millisecond},
+		{"longer", 50 * time.Millisecond, 300 * time.Millisecond, 0, 300 * time.Millisecond},
+		{"not set", 50 * time.Millisecond, 0, 0, 50 * time.Millisecond},
+		{"after silence", time.Hour, 100 * time.Millisecond, 150 * time.Millisecond, 250 * time.Millisecond},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			d := dig(t, "tcp", false)
-			closeWrite(t, d.atB)
+			if tt.pause == 0 {
+				closeWrite(t, d.atB)
+			}
 			start := time.Now()
 			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: tt.idle, HalfClosedTimeout: tt.half})
+			if tt.pause > 0 {
+				time.Sleep(tt.pause)
+				closeWrite(t, d.atB)
+			}
 			d.Wait()
 			if d.err != zcnet.ErrIdle || time.Since(start) < tt.atLeast || d.stats.First != zcnet.SideB {
 				t.Error(d.stats, d.err, time.Since(start))

@@ -364,6 +364,7 @@ func TestRelayDisabled(t *testing.T) {
 	zerocopy.SetDefault(&zerocopy.Copier{Disable: zerocopy.AllMechanisms})
 	defer zerocopy.SetDefault(nil)
 	pass(t, d.atA, d.atB, make([]byte, 1)) // the chunk that is waited for
+	ztest.Eventually(t, ztest.Patience, "counted", func() bool { return live.AToB.Bytes() == bulk+1 })
 	before := live.AToB.By(zerocopy.Splice)
 	pass(t, d.atA, d.atB, ztest.Pattern(1).Bytes(bulk))
 	if n := live.AToB.By(zerocopy.Splice) - before; n != 0 {
