@@ -35,7 +35,7 @@ func TestRedis(t *testing.T) {
 	port := freePort(t)
 	socket := filepath.Join(dir, "socket")
 	cmd := program(t, syscall.SIGTERM, server, "--bind", "127.0.0.1", "--port", port, "--unixsocket", socket, "--unixsocketperm", "777",
-		"--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--proto-max-bulk-len", "512mb")
+		"--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no")
 	as(t, cmd, "nobody")
 	startServer(t, cmd, "tcp", "127.0.0.1:"+port)
 
