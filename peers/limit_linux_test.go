@@ -161,8 +161,8 @@ func TestLimitExplained(t *testing.T) {
 				}
 			}
 
-			// Without, a relay works and says what was in the way; it cannot pass the end of
-			// the stream on, since the limiter's connection has no CloseWrite.
+			// Both relays are cut short, since the limiter's connection has no CloseWrite to
+			// pass the end of a stream on by.
 			send := func(to, from net.Conn, p ztest.Pattern) {
 				var wait sync.WaitGroup
 				wait.Go(func() { to.Write(p.Bytes(size)) })
@@ -181,8 +181,8 @@ func TestLimitExplained(t *testing.T) {
 				send(far, client, 2)
 				cancel()
 				wait.Wait()
-				server.SetDeadline(never)
-				near.SetDeadline(never)
+				server.SetDeadline(noDeadline)
+				near.SetDeadline(noDeadline)
 				return stats, err
 			}
 			stats, _ := relay(nil)
@@ -211,5 +211,5 @@ func hides(t *testing.T, what string, plan zerocopy.Plan, end zerocopy.End) {
 	}
 }
 
-// never is no deadline.
-var never time.Time
+// noDeadline is what removes one.
+var noDeadline time.Time

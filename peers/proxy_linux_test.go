@@ -70,7 +70,7 @@ func (p *proxy) serve(ctx context.Context, client net.Conn) {
 	}
 	var e ended
 	e.RelayStats, e.err = zcnet.Relay(ctx, client, server, &p.RelayOptions)
-	// Before anybody sees the relay's end: a client that is reset knows that it was not the server.
+	// Noted before the client sees the end, after which the test asks.
 	p.mu.Lock()
 	p.done = append(p.done, e)
 	p.mu.Unlock()
@@ -196,7 +196,7 @@ func because(s zerocopy.Stats) (n int64) {
 	return n
 }
 
-// megabytes prints a rate.
+// rate prints how fast n bytes went, in megabytes of 10^6 bytes a second.
 func rate(n int64, d time.Duration) string {
 	return fmt.Sprintf("%.0f MB/s", float64(n)/1e6/d.Seconds())
 }

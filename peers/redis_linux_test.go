@@ -13,11 +13,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
 )
 
 // silence is how long nothing is published.
 const silence = 3 * time.Second
+
+// longer is more than one silence and less than two: each byte begins a new one.
+const longer = silence + 2*time.Second
 
 func TestRedis(t *testing.T) {
 	t.Parallel()
@@ -31,7 +35,7 @@ func TestRedis(t *testing.T) {
 	port := freePort(t)
 	socket := filepath.Join(dir, "socket")
 	cmd := program(t, syscall.SIGTERM, server, "--bind", "127.0.0.1", "--port", port, "--unixsocket", socket, "--unixsocketperm", "777",
-		"--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no", "--proto-max-bulk-len", "512mb")
+		"--dir", dir, "--save", "", "--appendonly", "no", "--daemonize", "no")
 	as(t, cmd, "nobody")
 	startServer(t, cmd, "tcp", "127.0.0.1:"+port)
 
@@ -56,9 +60,9 @@ func TestRedis(t *testing.T) {
 		idle    time.Duration
 		ended   bool // by the idle timeout
 	}{
+		{"longer than the silence", "tcp", longer, false},
 		{"no idle timeout", "tcp", 0, false},
 		{"no idle timeout", "unix", 0, false},
-		{"longer than the silence", "tcp", silence + 10*time.Second, false},
 		{"shorter than the silence", "tcp", silence / 3, true},
 	} {
 		t.Run("publish/"+row.network+"/"+row.name, func(t *testing.T) {
@@ -75,6 +79,9 @@ func TestRedis(t *testing.T) {
 			for i := range before {
 				s.next(channel, i)
 			}
+			if now := zerocopy.ReadStats(); now.Relays < 1 || now.Active < 2 {
+				t.Errorf("there are %d relays and %d copies", now.Relays, now.Active)
+			}
 			time.Sleep(silence)
 			publish(t, channel, before, after)
 			if row.ended {
@@ -90,6 +97,11 @@ func TestRedis(t *testing.T) {
 			}
 			for i := range after {
 				s.next(channel, before+i)
+			}
+			if row.idle > 0 {
+				time.Sleep(silence)
+				publish(t, channel, before+after, 1)
+				s.next(channel, before+after)
 			}
 			s.end()
 			e := p.relay()
