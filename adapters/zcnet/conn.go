@@ -206,8 +206,9 @@ func (c *conn) Peek(n int) ([]byte, error) {
 	for empty := 0; len(p) < n; {
 		have := len(p)
 		if cap(p) < n {
-			// What an earlier Peek has returned stays as it is.
-			p = append(make([]byte, 0, n), p...)
+			// What an earlier Peek has returned stays as it is. Doubled, lest somebody who
+			// peeks at a byte more each time copies them all each time.
+			p = append(make([]byte, 0, max(n, 2*cap(p))), p...)
 		}
 		room := p[have:n:n]
 		k, err := c.inner.Read(room)
