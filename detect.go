@@ -77,6 +77,9 @@ func (ch *chain) known() bool { return ch.end.Known() || ch.multi >= 0 || ch.ask
 // serve.
 func (ch *chain) asks(depth int) bool {
 	for i := range ch.layers[depth:] {
+		if ch.layers[depth+i].tap.asks() {
+			return true
+		}
 		if opt := ch.layers[depth+i].opt; opt != nil &&
 			(opt.Before != nil || opt.Moved != nil || opt.Done != nil || opt.limiter != nil) {
 			return true

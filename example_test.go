@@ -206,7 +206,7 @@ func ExampleReaderUnwrapper() {
 
 func ExampleWriterUnwrapper() {
 	fmt.Println(zerocopy.Explain(&idleConn{client}, strings.NewReader("text")))
-	// Output: delegated: source *strings.Reader brings its own method
+	// Output: buffered: source *strings.Reader is not a descriptor
 }
 
 func ExampleNewReader() {

@@ -55,6 +55,9 @@ func (c *Copier) fromMemory(dst io.Writer, src io.Reader) (n int64, err error, o
 	if w, ok := dst.(*Writer); ok && w != nil {
 		dst = w.w
 	}
+	if _, opts := dst.(WriterUnwrapper); opts {
+		return 0, nil, false // it may want to be told, a chunk at a time
+	}
 	switch s := src.(type) {
 	case *bytes.Reader:
 		n, err = s.WriteTo(dst)
@@ -187,7 +190,7 @@ func (t *transfer) peelBuffer(dst io.Writer, b *bufio.Reader) (done bool, err er
 			err = io.ErrShortWrite
 		}
 		if err != nil {
-			return true, t.watch.instead(err)
+			return true, t.watch.instead(t.destError(err))
 		}
 	}
 	return true, t.run(dst, rd)

@@ -3,6 +3,7 @@ package zerocopy
 import (
 	"io"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -48,7 +49,7 @@ func (c *Copier) newTap(final bool, w io.Writer) *tap {
 }
 
 // addBranches adds w to p. Layers of a writer that is no descriptor are left to its own
-// Write.
+// Write, unless one wants to be told.
 func (c *Copier) addBranches(p *tap, w io.Writer) {
 	if writers, ok := multiWriters(w); ok {
 		p.multi = true
@@ -70,7 +71,9 @@ func (c *Copier) addBranches(p *tap, w io.Writer) {
 		if b.why.reason == ReasonNone || len(b.buffers) > 0 {
 			b.why = becauseOf(ReasonNested, DestinationEnd, w)
 		}
-		b.sink = sink{leaf: w, why: b.why, dead: b.dead}
+		if !b.asks() || len(b.buffers) > 0 {
+			b.sink = sink{leaf: w, why: b.why, dead: b.dead}
+		}
 	}
 	p.branches = append(p.branches, b)
 }
@@ -112,6 +115,11 @@ func (p *tap) done(unwritten int64, err error) error {
 		err = b.done(unwritten, err)
 	}
 	return err
+}
+
+// asks reports whether a layer of a branch has a callback. A nil tap has none.
+func (p *tap) asks() bool {
+	return p != nil && slices.ContainsFunc(p.branches, func(b *branch) bool { return b.asks() })
 }
 
 // multiWriters returns the Writers of io's MultiWriter or ours.

@@ -20,7 +20,8 @@ var began = time.Now()
 // add counts n bytes that went as s says.
 func (m *Meter) add(s step, n int64) {
 	if c := m.current.Load(); c == nil || c.mechanism != s.mechanism || c.route != s.route || c.why != s.why {
-		m.current.Store(&s)
+		kept := s // on the heap only here
+		m.current.Store(&kept)
 	}
 	m.bytes[s.mechanism].Add(n)
 	if n > 0 {
@@ -28,7 +29,8 @@ func (m *Meter) add(s step, n int64) {
 	}
 }
 
-// Bytes returns how many bytes have been accepted by destinations.
+// Bytes returns how many bytes have been accepted by destinations. A method to which a copy
+// was [Delegated] and that calls Copy itself, of a default with the same Meter, counts twice.
 func (m *Meter) Bytes() (n int64) {
 	for i := range m.bytes {
 		n += m.bytes[i].Load()

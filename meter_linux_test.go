@@ -1,11 +1,14 @@
 package zerocopy_test
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
+	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -145,6 +148,40 @@ func TestFailed(t *testing.T) {
 				t.Errorf("it was the %q that failed, not the %q: %v", row.want, report.Failed, err)
 			}
 		})
+	}
+}
+
+// TestFailedInMemory: the ends are named also where bytes go into or out of a bufio buffer.
+func TestFailedInMemory(t *testing.T) {
+	t.Parallel()
+	lost := struct{ io.Reader }{iotest.ErrReader(errLost)}
+	full := func() *short { return &short{left: 1} }
+	into := func(w io.Writer) io.Writer {
+		b := bufio.NewWriterSize(w, 16)
+		b.WriteString("abc")
+		return b
+	}
+	open, _ := ztest.TCPPair(t, ztest.TCP4)
+	closed, _ := ztest.TCPPair(t, ztest.TCP4)
+	closed.Close()
+	outOf := bufio.NewReader(strings.NewReader("some text"))
+	outOf.Peek(1)
+	for name, row := range map[string]struct {
+		dst  io.Writer
+		src  io.Reader
+		want zerocopy.End
+	}{
+		"reading into a bufio.Writer":  {into(open), lost, zerocopy.SourceEnd},
+		"flushing a bufio.Writer":      {into(closed), struct{ io.Reader }{strings.NewReader("more than its buffer holds")}, zerocopy.DestinationEnd},
+		"writing what a Reader has":    {full(), outOf, zerocopy.DestinationEnd},
+		"an unknown source":            {struct{ io.Writer }{io.Discard}, lost, zerocopy.SourceEnd},
+		"a callback, which is neither": {zerocopy.PaceWriter(&short{left: 100}, &fakeLimiter{burst: 5, fail: errLost}), struct{ io.Reader }{strings.NewReader("text")}, zerocopy.NoEnd},
+	} {
+		var report zerocopy.Report
+		c := &zerocopy.Copier{Report: func(r zerocopy.Report) { report = r }}
+		if _, err := c.Copy(context.Background(), row.dst, row.src); err == nil || report.Failed != row.want {
+			t.Errorf("%s: %q failed, not %q: %v", name, row.want, report.Failed, err)
+		}
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"math"
 	"net"
+	"strings"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -256,6 +257,14 @@ func (t *transfer) residue() []byte {
 		if _, err := m.Src.File.Seek(int64(-len(left)), io.SeekCurrent); err == nil {
 			return nil
 		}
+	}
+	switch src := t.from.leaf.(type) { // of an unknown type, but known to be
+	case *bytes.Reader:
+		src.Seek(int64(-len(left)), io.SeekCurrent)
+		return nil
+	case *strings.Reader:
+		src.Seek(int64(-len(left)), io.SeekCurrent)
+		return nil
 	}
 	return bytes.Clone(left)
 }

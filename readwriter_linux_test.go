@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"strings"
 	"testing"
@@ -28,8 +29,6 @@ func TestReadWriter(t *testing.T) {
 			b.Peek(1)
 			buffered := int64(b.Buffered())
 			src := row(bufio.ReadWriter{Reader: b, Writer: bufio.NewWriter(io.Discard)}).(io.Reader)
-			dst := row(bufio.ReadWriter{Reader: bufio.NewReader(strings.NewReader("")), Writer: bufio.NewWriter(d.Writer)}).(io.Writer)
-			// io.Copy reads into the Writer's buffer first, for src has something in its own.
 			n, err := spliced(t, d.Writer, src, buffered)
 			if n != int64(len(content)) || err != nil {
 				t.Error(n, err)
@@ -37,7 +36,7 @@ func TestReadWriter(t *testing.T) {
 			ztest.Equal(t, "from it", d.Finish(), content)
 
 			s, d = ztest.NewSource(t, ztest.TCP4, content), ztest.NewDest(t, ztest.TCP4)
-			dst = row(bufio.ReadWriter{Writer: bufio.NewWriter(d.Writer)}).(io.Writer)
+			dst := row(bufio.ReadWriter{Writer: bufio.NewWriter(d.Writer)}).(io.Writer)
 			if n, err := spliced(t, dst, s.Reader, 0); n != int64(len(content)) || err != nil {
 				t.Error(n, err)
 			}
@@ -104,21 +103,6 @@ func TestToldOverUnknown(t *testing.T) {
 	}
 }
 
-// A short accepts some bytes and then no more.
-type short struct {
-	left int
-	got  []byte
-}
-
-func (w *short) Write(p []byte) (int, error) {
-	n := min(w.left, len(p))
-	w.got = append(w.got, p[:n]...)
-	if w.left -= n; n < len(p) {
-		return n, io.ErrClosedPipe
-	}
-	return n, nil
-}
-
 // TestPaceContextOverUnknown: the context ends the wait for tokens whatever the ends are.
 func TestPaceContextOverUnknown(t *testing.T) {
 	t.Parallel()
@@ -168,4 +152,61 @@ type writerTo struct{ io.Reader }
 
 func (r writerTo) WriteTo(w io.Writer) (int64, error) {
 	return io.Copy(w, struct{ io.Reader }{r.Reader})
+}
+
+// TestPaceContextOfBranch: also of one of several destinations, and behind a TeeReader.
+func TestPaceContextOfBranch(t *testing.T) {
+	t.Parallel()
+	unknown := func() io.Reader { return struct{ io.Reader }{bytes.NewReader(make([]byte, 1<<20))} }
+	for name, row := range map[string]func(io.Writer) (io.Writer, io.Reader){
+		"MultiWriter": func(w io.Writer) (io.Writer, io.Reader) {
+			return io.MultiWriter(w, &short{left: 1 << 30}), unknown()
+		},
+		"TeeReader": func(w io.Writer) (io.Writer, io.Reader) { return &short{left: 1 << 30}, io.TeeReader(unknown(), w) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			l := &fakeLimiter{burst: 5000, hangs: make(chan struct{})}
+			ctx, cancel := context.WithCancelCause(t.Context())
+			go func() {
+				<-l.hangs
+				cancel(io.ErrNoProgress)
+			}()
+			dst, src := row(zerocopy.PaceWriter(&short{left: 1 << 30}, l))
+			if n, err := zerocopy.CopyContext(ctx, dst, src); n > 5000 || !errors.Is(err, io.ErrNoProgress) {
+				t.Errorf("%d bytes, %v", n, err)
+			}
+		})
+	}
+}
+
+// TestToldOfMemory: a Writer that wants to be told is told a chunk at a time of bytes that were
+// in memory at once, and a reader of memory stands where the Writer has failed.
+func TestToldOfMemory(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(4).Bytes(8 << 20)
+	calls, most := 0, int64(0)
+	w := zerocopy.ProgressWriter(&short{left: 1 << 30}, func(n int64) { calls, most = calls+1, max(most, n) })
+	if n, err := zerocopy.Copy(w, bytes.NewReader(content)); n != int64(len(content)) || err != nil || most > 2<<20 || calls < 4 {
+		t.Errorf("%d, %v; told %d times, of %d at the most", n, err, calls, most)
+	}
+	src := bytes.NewReader(content)
+	n, err := zerocopy.Copy(&short{left: 40_000}, zerocopy.Progress(src, func(int64) {}))
+	if n != 40_000 || err != io.ErrClosedPipe || int64(src.Len()) != src.Size()-n {
+		t.Errorf("%d, %v; the source stands at %d", n, err, src.Size()-int64(src.Len()))
+	}
+}
+
+// TestMeterAllocates: nothing a chunk.
+func TestMeterAllocates(t *testing.T) {
+	content := bytes.NewReader(make([]byte, 1<<20))
+	c := &zerocopy.Copier{Meter: new(zerocopy.Meter)}
+	buf := make([]byte, 1024)
+	src, dst := struct{ io.Reader }{content}, struct{ io.Writer }{io.Discard}
+	if n := testing.AllocsPerRun(5, func() {
+		content.Seek(0, io.SeekStart)
+		c.CopyBuffer(dst, src, buf)
+	}); n > 8 {
+		t.Errorf("%v allocations for 1024 chunks", n)
+	}
 }

@@ -43,7 +43,7 @@ func (s *sink) asks() bool {
 			return true
 		}
 	}
-	return false
+	return s.tap.asks()
 }
 
 // only makes s nothing but w, for the reason that it has.

@@ -5,6 +5,7 @@ import (
 	"context"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
@@ -140,7 +141,8 @@ func TestSetDefaultSwitchesWhileRunning(t *testing.T) {
 	if !ztest.Isolated(t) { // the default is the process's
 		return
 	}
-	for _, p := range paths {
+	clone := zerocopy.Default().Clone // of what is the default at the start of the program
+	for i, p := range slices.Concat(paths, paths) {
 		if p.src == ztest.File {
 			continue // done before anybody could switch
 		}
@@ -148,6 +150,9 @@ func TestSetDefaultSwitchesWhileRunning(t *testing.T) {
 		src, dst := ztest.NewSource(t, p.src, nil, ztest.Manual()), ztest.NewDest(t, p.dst)
 		seen := map[string]int{}
 		first := new(zerocopy.Copier)
+		if i >= len(paths) {
+			first = clone()
+		}
 		pool := first.SetCalls(counting(seen))
 		zerocopy.SetDefault(first)
 		done := make(chan error, 1)
@@ -173,6 +178,30 @@ func TestSetDefaultSwitchesWhileRunning(t *testing.T) {
 		}
 		zerocopy.SetDefault(nil)
 		pool.CloseIdle()
+	}
+}
+
+// TestSetDefaultSwitchesClones: a clone of what was the default obeys a later one, also in a
+// copy that begins after the switch; that of another Copier does not.
+func TestSetDefaultSwitchesClones(t *testing.T) {
+	if !ztest.Isolated(t) { // the default is the process's
+		return
+	}
+	of, other := zerocopy.Default().Clone(), (&zerocopy.Copier{}).Clone()
+	zerocopy.SetDefault(&zerocopy.Copier{Disable: zerocopy.AllMechanisms})
+	defer zerocopy.SetDefault(nil)
+	for c, want := range map[*zerocopy.Copier]bool{of: false, other: true, of.Clone(): false} {
+		content := ztest.Pattern(4).Bytes(1 << 20)
+		src, dst := ztest.NewSource(t, ztest.TCP4, content), ztest.NewDest(t, ztest.TCP4)
+		var report zerocopy.Report
+		c.Report = func(r zerocopy.Report) { report = r }
+		if _, err := c.Copy(t.Context(), dst.Writer, src.Reader); err != nil {
+			t.Fatal(err)
+		}
+		ztest.Equal(t, "content", dst.Finish(), content)
+		if got := report.Bytes(zerocopy.Splice) > 0; got != want {
+			t.Errorf("splice %v, want %v: %v", got, want, report)
+		}
 	}
 }
 

@@ -2,12 +2,10 @@ package zerocopy
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"errors"
 	"io"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -67,7 +65,7 @@ var transfers = sync.Pool{New: func() any {
 
 func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 	t := transfers.Get().(*transfer)
-	t.c, t.follow = c, c.origin() == Default()
+	t.c, t.follow = c, c.follows || c == Default()
 	t.buffer.pool, t.buffer.fixed = c.BufferPool, buf
 	if ctx != nil && ctx.Done() != nil {
 		t.watch = &watch{ctx: ctx}
@@ -83,7 +81,9 @@ func newTransfer(c *Copier, ctx context.Context, buf []byte) *transfer {
 func (t *transfer) release() {
 	t.endPipeline()
 	t.leave()
-	t.watch.end()
+	if t.watch.end() {
+		t.restore()
+	}
 	t.buffer.reset()
 	t.from.reset()
 	t.to.reset()
@@ -154,7 +154,7 @@ func (t *transfer) failed(err error) End {
 		}
 	}
 	switch {
-	case err == nil, t.watch.context().Err() != nil:
+	case err == nil, t.watch.cancelled():
 	case t.sourceFailed:
 		return SourceEnd
 	case t.destFailed:
@@ -201,17 +201,9 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 }
 
 // leavesTo reports whether the copy is src's own WriteTo: it is of an unknown type, and no
-// layer of the destination wants to be told. What is in memory is written as fromMemory
-// would, unless a layer's wait could have to end with the copy.
+// layer of the destination wants to be told.
 func (t *transfer) leavesTo(src io.Reader) bool {
-	if t.from.known() || !t.writesItself(src) {
-		return false
-	}
-	switch src.(type) {
-	case *bytes.Buffer, *bytes.Reader, *strings.Reader:
-		return t.watch == nil || !t.to.asks()
-	}
-	return !t.to.asks()
+	return !t.from.known() && !t.to.asks() && t.writesItself(src)
 }
 
 // detectReader finds out what src is.
@@ -243,7 +235,8 @@ func (t *transfer) between(dst io.Writer, src io.Reader) error {
 		if t.to.standard && !isNil(t.to.leaf) { // but cannot even be asked what it is: closed
 			_, t.to.dead = t.to.leaf.Write(nil)
 		}
-		if t.to.dead == nil && !t.to.asks() {
+		// A bufio.Writer outside of the layers may hold bytes: it is written to, too.
+		if t.to.dead == nil && (!t.to.asks() || len(t.to.buffers) > 0) {
 			t.to.only(dst)
 		}
 	}
@@ -264,7 +257,7 @@ func (t *transfer) fill(b sinkBuffer, src io.Reader) (ended bool, err error) {
 	for filled := false; ; filled = true {
 		if b.w.Available() == 0 {
 			if err := b.w.Flush(); err != nil {
-				return true, err
+				return true, t.destError(err)
 			}
 		}
 		if filled && b.w.Buffered() == 0 {
@@ -275,7 +268,7 @@ func (t *transfer) fill(b sinkBuffer, src io.Reader) (ended bool, err error) {
 		var n int
 		for empty := 0; n == 0 && err == nil; empty++ {
 			if empty == maxConsecutiveEmptyReads {
-				return true, io.ErrNoProgress
+				return true, t.sourceError(io.ErrNoProgress)
 			}
 			n, err = src.Read(p)
 		}
@@ -286,14 +279,14 @@ func (t *transfer) fill(b sinkBuffer, src io.Reader) (ended bool, err error) {
 		}
 		if err == io.EOF {
 			if b.w.Available() == 0 {
-				err = b.w.Flush()
+				err = t.destError(b.w.Flush())
 			} else {
 				err = nil
 			}
 			return true, err
 		}
 		if err != nil {
-			return true, err
+			return true, t.sourceError(err)
 		}
 	}
 }

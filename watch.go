@@ -2,6 +2,7 @@ package zerocopy
 
 import (
 	"context"
+	"errors"
 	"io"
 	"os"
 	"slices"
@@ -26,6 +27,11 @@ type watch struct {
 	mu       sync.Mutex
 	fired    bool
 	dst, src any
+	expired  [][2]any // those whose deadlines were set to the past
+	// waits is done when the copy is to end. It is what limiters are given, if a joined
+	// connection can end the copy, and else nil.
+	waits context.Context
+	cut   context.CancelCauseFunc
 }
 
 // begin starts the watch over a copy whose ends are, until more is known, dst and
@@ -65,6 +71,7 @@ func (w *watch) fire() {
 }
 
 func (w *watch) expire() {
+	w.expired = append(w.expired, [2]any{w.dst, w.src})
 	if src, ok := w.src.(interface{ SetReadDeadline(time.Time) error }); ok {
 		src.SetReadDeadline(aLongTimeAgo)
 	}
@@ -73,17 +80,57 @@ func (w *watch) expire() {
 	}
 }
 
-// end ends the watch. No deadline is set after it.
-func (w *watch) end() {
-	if w != nil && w.stop != nil && !w.stop() {
+// end ends the watch. No deadline is set after it. It reports whether the deadlines that
+// were are not to stay: then they are cleared.
+func (w *watch) end() (cleared bool) {
+	if w == nil {
+		return false
+	}
+	if w.stop != nil && !w.stop() {
 		<-w.done
+	}
+	if w.cut != nil {
+		w.cut(nil)
+	}
+	var passing *bothends.Passing
+	if len(w.expired) == 0 || !errors.As(w.err(), &passing) {
+		return false
+	}
+	for _, ends := range w.expired {
+		if dst, ok := ends[0].(interface{ SetWriteDeadline(time.Time) error }); ok {
+			dst.SetWriteDeadline(time.Time{})
+		}
+		if src, ok := ends[1].(interface{ SetReadDeadline(time.Time) error }); ok {
+			src.SetReadDeadline(time.Time{})
+		}
+	}
+	return true
+}
+
+// restore sets the deadlines of zcnet's connections to what their users have set, where the
+// watch has cleared them.
+func (t *transfer) restore() {
+	for _, l := range t.from.layers {
+		if l.opt != nil {
+			if c, ok := l.opt.Self.(bothends.Conn); ok {
+				c.Restore(true)
+			}
+		}
+	}
+	for _, opt := range t.to.layers {
+		if c, ok := opt.Self.(bothends.Conn); ok {
+			c.Restore(false)
+		}
 	}
 }
 
 // context returns the context of the copy.
 func (w *watch) context() context.Context {
-	if w == nil {
+	switch {
+	case w == nil:
 		return context.Background()
+	case w.waits != nil:
+		return w.waits
 	}
 	return w.ctx
 }
@@ -108,6 +155,9 @@ type told struct {
 	end End
 }
 
+// cancelled reports whether the context of the copy is done.
+func (w *watch) cancelled() bool { return w != nil && w.ctx.Err() != nil }
+
 // instead returns the cause in the place of the timeout that it made of err.
 func (w *watch) instead(err error) error {
 	if err == nil || !isTimeout(err) {
@@ -127,10 +177,13 @@ func (w *watch) End(err error, source bool) {
 	w.told.CompareAndSwap(nil, &told{err, end}) // before the deadlines: see Ended
 	w.fired = true
 	w.expire()
+	if w.cut != nil {
+		w.cut(err)
+	}
 }
 
 // Ended implements bothends.Copy.
-func (w *watch) Ended() bool { return w.told.Load() != nil }
+func (w *watch) Ended() bool { return w.err() != nil }
 
 // join has the copy end with either of its connections, if both are package zcnet's. Where
 // a Before arms a deadline, one that has passed at the other end means nothing: it
@@ -155,9 +208,18 @@ func (t *transfer) join() {
 	if t.watch == nil {
 		t.watch = &watch{ctx: context.Background(), dst: t.to.leaf, src: t.from.leaf}
 	}
+	if t.limited() {
+		t.watch.waits, t.watch.cut = context.WithCancelCause(t.watch.ctx)
+	}
 	t.watch.joined = [2]bothends.Conn{src, dst}
 	src.Join(t.watch, true)
 	dst.Join(t.watch, false)
+}
+
+// limited reports whether a layer has a limiter.
+func (t *transfer) limited() bool {
+	return slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.opt != nil && l.opt.limiter != nil }) ||
+		slices.ContainsFunc(t.to.layers, func(opt *InnerWriter) bool { return opt.limiter != nil })
 }
 
 // asksBefore reports whether a layer has a Before.

@@ -155,7 +155,8 @@ type Copier struct {
 	// Meter, if not nil, counts the bytes of the copies while they run.
 	Meter *Meter
 
-	like     *Copier // whom a Clone is a clone of
+	like     *Copier // whom a Clone is a clone of: it shares the refusals
+	follows  bool    // it is a Clone of what was the default
 	refusals probe.Cache
 	calls    *sys.Calls  // nil is the kernel; tests replace it
 	pool     *kpipe.Pool // nil is the process's; tests replace it
@@ -192,14 +193,14 @@ func orDefault(c *Copier) *Copier {
 func SetDefault(c *Copier) { standard.Store(c) }
 
 // Clone returns a Copier with the settings of c, to be changed before its first use: a
-// Report or a Meter of one copy's own, for instance. A clone of the default obeys what
-// [SetDefault] switches off, as the default does, and a clone shares with c what the
-// kernel was seen to refuse.
+// Report or a Meter of one copy's own, for instance. A clone of what is the default now goes
+// on to obey what any later default switches off, and a clone shares with c what the kernel
+// was seen to refuse.
 func (c *Copier) Clone() *Copier {
 	return &Copier{
 		Pages: c.Pages, Disable: c.Disable, BufferPool: c.BufferPool, RawCalls: c.RawCalls, LowWater: c.LowWater,
 		UnwrapReader: c.UnwrapReader, UnwrapWriter: c.UnwrapWriter, Report: c.Report, Meter: c.Meter,
-		like: c.origin(), calls: c.calls, pool: c.pool, force: c.force,
+		like: c.origin(), follows: c.follows || c == Default(), calls: c.calls, pool: c.pool, force: c.force,
 	}
 }
 

@@ -7,6 +7,7 @@ import (
 	"os/exec"
 	"strings"
 	"sync"
+	"time"
 )
 
 // A Pipeline is commands of which each reads what the one before it writes, as in a
@@ -155,13 +156,20 @@ func (p Pipeline) start(i int, w *os.File) (before *os.File, err error) {
 	return before, err
 }
 
-// kill ends the commands from index i on, which were started.
+// kill ends the commands from index i on, which were started. A process that one of them has
+// left behind may hold its output open for as long as it likes; then Start does not wait for
+// the end of that copy, but closes the pipe as WaitDelay does.
 func (p Pipeline) kill(i int) {
 	for _, c := range p[i:] {
-		c.Process.Kill()
+		if c.Process.Kill(); c.WaitDelay == 0 {
+			c.WaitDelay = killDelay
+		}
 	}
 	p.wait(i)
 }
+
+// killDelay is for copies of what killed commands have written.
+const killDelay = 100 * time.Millisecond
 
 // Wait waits for all commands, as each one's own Wait does, and closes what they have
 // open here. It returns nil if all have succeeded, else a *[PipelineError]: as with a

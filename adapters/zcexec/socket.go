@@ -50,8 +50,14 @@ func Pass(conn net.Conn) (*Socket, error) {
 	var err error
 	switch c := conn.(type) {
 	case *net.TCPConn:
+		if c == nil {
+			return nil, fmt.Errorf("zcexec: nil %T: %w", conn, ErrNotSocket)
+		}
 		f, err = c.File()
 	case *net.UnixConn:
+		if c == nil {
+			return nil, fmt.Errorf("zcexec: nil %T: %w", conn, ErrNotSocket)
+		}
 		f, err = c.File()
 	default:
 		return nil, fmt.Errorf("zcexec: %T: %w", conn, ErrNotSocket)

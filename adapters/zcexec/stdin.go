@@ -8,7 +8,6 @@ import (
 	"os"
 	"os/exec"
 	"syscall"
-	"time"
 
 	"github.com/zerocopy-go/zerocopy"
 )
@@ -33,9 +32,9 @@ var _ io.WriterTo = (*Input)(nil)
 //
 // The copy ends at the end of src, and when nobody can read the pipe any more: the
 // command has ended or closed its standard input, and has left it to no other process.
-// That is no error, as with os/exec, and does not wait for src to say something, if src
-// has a read deadline: a connection, or an *io.LimitedReader of one. That deadline is
-// cleared afterwards, whatever it was before. If other processes have the pipe still,
+// That is no error, as with os/exec, and does not wait for src to say something, if there is
+// a connection under src that a Copy would find. Its read deadline is cleared afterwards,
+// whatever it was before; a zcnet.Conn has again what was set. If other processes have the pipe still,
 // WaitDelay bounds the wait for them.
 //
 // An error of src is what Wait returns if the command itself has succeeded.
@@ -74,10 +73,8 @@ var errHungUp = errors.New("zcexec: nobody reads the pipe any more")
 // WriteTo is what a goroutine of os/exec calls, with the end of the pipe for writing.
 func (in *Input) WriteTo(w io.Writer) (n int64, err error) {
 	ctx, end := untilUnread(w)
+	defer end()
 	n, err = orDefault(in.Copier).Copy(ctx, w, in.src)
-	if end() {
-		clearReadDeadline(in.src)
-	}
 	in.taken += n
 	in.unread = unwritten(err)
 	f, ok := w.(*os.File)
@@ -97,31 +94,8 @@ func hungUp(err error, f *os.File) bool {
 		return true
 	}
 	var p *fs.PathError
-	return errors.As(err, &p) && p.Path == f.Name() && errors.Is(p.Err, syscall.EPIPE)
-}
-
-// clearReadDeadline clears the deadline that ended a copy from src.
-func clearReadDeadline(src io.Reader) {
-	for {
-		l, ok := src.(*io.LimitedReader)
-		if !ok || l == nil {
-			break
-		}
-		src = l.R
-	}
-	if c, ok := src.(interface{ SetReadDeadline(time.Time) error }); ok {
-		c.SetReadDeadline(time.Time{})
-	}
-}
-
-// clearWriteDeadline clears the deadline that ended a copy to dst.
-func clearWriteDeadline(dst io.Writer) {
-	if c, ok := dst.(interface{ SetWriteDeadline(time.Time) error }); ok {
-		c.SetWriteDeadline(time.Time{})
-	}
+	return errors.As(err, &p) && p.Op == "write" && p.Path == f.Name() && errors.Is(p.Err, syscall.EPIPE) && unreadable(f)
 }
 
 // background is the watch where there is nothing to watch.
-func background() (context.Context, func() bool) {
-	return context.Background(), func() bool { return false }
-}
+func background() (context.Context, func()) { return context.Background(), func() {} }

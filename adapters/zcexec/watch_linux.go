@@ -10,6 +10,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zerocopy-go/zerocopy/internal/bothends"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
@@ -32,8 +33,8 @@ type pipeEnd interface {
 var past = time.Unix(1, 0)
 
 // untilClosed returns a context that ends when the end r for reading is closed. end ends
-// the watch, waits for it, and reports whether it has ended the context.
-func untilClosed(r io.Reader) (ctx context.Context, end func() bool) {
+// the watch and waits for it.
+func untilClosed(r io.Reader) (ctx context.Context, end func()) {
 	p, ok := r.(pipeEnd)
 	if !ok || p.SetWriteDeadline(time.Time{}) != nil { // it cannot be waited for
 		return background()
@@ -46,7 +47,7 @@ func untilClosed(r io.Reader) (ctx context.Context, end func() bool) {
 
 // untilUnread returns a context that ends when the end w for writing is closed, or when
 // there is no end for reading any more. end is as in untilClosed.
-func untilUnread(w io.Writer) (ctx context.Context, end func() bool) {
+func untilUnread(w io.Writer) (ctx context.Context, end func()) {
 	p, ok := w.(pipeEnd)
 	if !ok || p.SetReadDeadline(time.Time{}) != nil {
 		return background()
@@ -61,8 +62,9 @@ func untilUnread(w io.Writer) (ctx context.Context, end func() bool) {
 }
 
 // watch runs wait in a goroutine. It ends the context, with errHungUp if wait found
-// something and with errClosed if it failed, unless expire ended it first.
-func watch(wait func(syscall.RawConn) error, p pipeEnd, expire func(time.Time) error) (ctx context.Context, end func() bool) {
+// something and with errClosed if it failed, unless expire ended it first. The deadlines by
+// which a copy is ended are cleared afterwards: both ends may go on to be used.
+func watch(wait func(syscall.RawConn) error, p pipeEnd, expire func(time.Time) error) (ctx context.Context, end func()) {
 	rc, err := p.SyscallConn()
 	if err != nil {
 		return background()
@@ -75,19 +77,30 @@ func watch(wait func(syscall.RawConn) error, p pipeEnd, expire func(time.Time) e
 		switch err := wait(rc); {
 		case ended.Load():
 		case err != nil:
-			cancel(errClosed)
+			cancel(&bothends.Passing{Err: errClosed})
 		default:
-			cancel(errHungUp)
+			cancel(&bothends.Passing{Err: errHungUp})
 		}
 	}()
-	return ctx, func() bool {
+	return ctx, func() {
 		ended.Store(true)
 		expire(past)
 		<-done
-		fired := ctx.Err() != nil
 		cancel(nil)
-		return fired
 	}
+}
+
+// unreadable reports whether the pipe whose end for writing w is has no end for reading.
+func unreadable(w *os.File) (hung bool) {
+	rc, err := w.SyscallConn()
+	if err != nil {
+		return true // closed meanwhile
+	}
+	err = rc.Control(func(fd uintptr) {
+		ready, err := (*sys.Calls)(nil).Poll(int(fd))
+		hung = err == nil && ready&sys.Hung != 0 // POLLERR: pipe(7)
+	})
+	return hung || err != nil
 }
 
 // leftIn returns what is in the pipe, of which w is the last end. /proc opens it once

@@ -55,8 +55,11 @@ var _ io.ReaderFrom = (*Output)(nil)
 // then the Output has nothing to say. If dst is where the standard error goes already
 // (by [Stderr], or as cmd.Stderr), both share a pipe, and so keep their order.
 //
+// Set both in that case by this package: a cmd.Stderr that is set to dst itself afterwards is
+// an error of Wait.
+//
 // If cmd.WaitDelay has ended the copy, dst has no write deadline afterwards, whatever it
-// had before.
+// had before; a zcnet.Conn has again what was set.
 //
 // An error of dst is what Wait returns if the command itself has succeeded; it may be a
 // *[zerocopy.PartialError] around that.
@@ -112,16 +115,30 @@ func (o *Output) ReadFrom(r io.Reader) (n int64, err error) {
 	if o.cmd.WaitDelay != 0 { // which may close the pipe
 		ctx, end = untilClosed(r)
 	}
+	defer end()
+	if err := o.shared(); err != nil {
+		return 0, err
+	}
 	g := &growing{r: r}
 	defer g.done()
 	n, err = orDefault(o.Copier).Copy(ctx, o.dst, g)
-	if end() {
-		clearWriteDeadline(o.dst)
-	}
 	o.written += n
 	o.unwritten = unwritten(err)
 	return n, err
 }
+
+// shared is an error if the command's other output goes to the same destination without the
+// Output, as os/exec sees it: then there are two pipes, and two goroutines would write there.
+func (o *Output) shared() error {
+	for _, w := range []io.Writer{o.cmd.Stdout, o.cmd.Stderr} {
+		if same(w, o.dst) {
+			return errShared
+		}
+	}
+	return nil
+}
+
+var errShared = errors.New("zcexec: Stdout and Stderr have one destination: set both by zcexec.Stdout and zcexec.Stderr, or Stderr before zcexec.Stdout")
 
 func orDefault(c *zerocopy.Copier) *zerocopy.Copier {
 	if c == nil {

@@ -9,18 +9,15 @@ import (
 	"github.com/zerocopy-go/zerocopy"
 )
 
-// endsOf are the ends that a reason is counted at, where it is not at both.
+// endsOf are the ends that a reason is counted at, where it is not at both. Package pages
+// counts everything at the destination, and packages without a kernel to ask at none.
 var endsOf = map[zerocopy.Reason]zerocopy.End{
 	zerocopy.ReasonSmall:         zerocopy.SourceEnd,
-	zerocopy.ReasonStart:         zerocopy.SourceEnd,
 	zerocopy.ReasonPages:         zerocopy.SourceEnd,
 	zerocopy.ReasonStable:        zerocopy.SourceEnd,
-	zerocopy.ReasonDisabled:      zerocopy.SourceEnd,
 	zerocopy.ReasonAppend:        zerocopy.DestinationEnd,
 	zerocopy.ReasonSame:          zerocopy.SourceEnd,
 	zerocopy.ReasonNoPipe:        zerocopy.SourceEnd,
-	zerocopy.ReasonRefused:       zerocopy.SourceEnd,
-	zerocopy.ReasonPlatform:      zerocopy.NoEnd,
 	zerocopy.ReasonNoLoan:        zerocopy.DestinationEnd,
 	zerocopy.ReasonCopied:        zerocopy.DestinationEnd,
 	zerocopy.ReasonLentElsewhere: zerocopy.DestinationEnd,
@@ -46,7 +43,11 @@ func obstacles() map[obstacle]count {
 			all[obstacle{r, end}] = count{}
 			continue
 		}
-		all[obstacle{r, zerocopy.SourceEnd}] = count{}
+		if r == zerocopy.ReasonPlatform {
+			all[obstacle{r, zerocopy.NoEnd}] = count{}
+		} else {
+			all[obstacle{r, zerocopy.SourceEnd}] = count{}
+		}
 		all[obstacle{r, zerocopy.DestinationEnd}] = count{}
 	}
 	return all

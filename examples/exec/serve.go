@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -87,7 +88,7 @@ func (s *server) handle(ctx context.Context, conn *net.TCPConn) {
 	}
 	line, err := run(conn, p)
 	s.ended(conn, start, line, p, err)
-	if err != nil && p[len(p)-1].ProcessState == nil {
+	if err != nil && slices.ContainsFunc(p, func(c *exec.Cmd) bool { return c.ProcessState == nil }) {
 		conn.SetLinger(0) // nothing was started: the client shall not take it for an empty output
 		return
 	}
@@ -117,10 +118,10 @@ func (s *server) splice(conn *net.TCPConn, p zcexec.Pipeline) (line string, err 
 	var came, went zerocopy.Report
 	if s.stdin {
 		in = zcexec.Stdin(p[0], conn)
-		in.Copier = &zerocopy.Copier{Disable: off, Report: func(r zerocopy.Report) { came = r }}
+		in.Copier = copier(off, &came)
 	}
 	out := zcexec.Stdout(p[len(p)-1], conn)
-	out.Copier = &zerocopy.Copier{Disable: off, Report: func(r zerocopy.Report) { went = r }}
+	out.Copier = copier(off, &went)
 
 	err = p.Run()
 	line = "out " + describe(went)
@@ -137,6 +138,14 @@ func (s *server) splice(conn *net.TCPConn, p zcexec.Pipeline) (line string, err 
 		s.in += in.Consumed()
 	}
 	return line, err
+}
+
+// copier returns the default with some mechanisms off, which reports to report.
+func copier(off zerocopy.MechanismSet, report *zerocopy.Report) *zerocopy.Copier {
+	c := zerocopy.Default().Clone()
+	c.Disable |= off
+	c.Report = func(r zerocopy.Report) { *report = r }
+	return c
 }
 
 // passed runs p with the socket in the children's hands. While they have it, this

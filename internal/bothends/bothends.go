@@ -3,6 +3,16 @@
 // that one's Close and deadline end the wait.
 package bothends
 
+// A Passing is a cause of a cancelled copy that leaves nothing behind: the deadlines which
+// were set to the past in order to end it are cleared afterwards.
+type Passing struct{ Err error }
+
+// Error is that of Err.
+func (p *Passing) Error() string { return p.Err.Error() }
+
+// Unwrap returns Err.
+func (p *Passing) Unwrap() error { return p.Err }
+
 // A Conn tells the copies that it is an end of when it is closed and when its deadline
 // has passed: as a source that for reads, as a destination that for writes.
 type Conn interface {

@@ -148,7 +148,7 @@ func ReadWriter(v any) (halves bufio.ReadWriter, is, ok bool) {
 // Encrypts reports whether v is a *tls.Conn. Package crypto/tls need not be linked for that.
 func Encrypts(v any) bool {
 	t := reflect.TypeOf(v)
-	return t != nil && t.Kind() == reflect.Pointer && t.Elem().Name() == "Conn" && t.Elem().PkgPath() == "crypto/tls"
+	return t != nil && t.String() == "*tls.Conn" && t.Elem().PkgPath() == "crypto/tls"
 }
 
 // IsMultiReader reports whether r is what io.MultiReader returns.
