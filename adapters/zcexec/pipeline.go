@@ -89,7 +89,9 @@ func (p Pipeline) Run() error {
 }
 
 // Start starts all commands, or none: if one cannot be started, those that were are
-// killed and waited for, and the error is a *[PipelineError] with that one's alone.
+// killed and waited for, and the error is a *[PipelineError] with that one's alone. (Where a
+// process that one of them has left behind keeps an output open, the end of that copy is not
+// waited for longer than a second.)
 //
 // The last is started first. So, when another cannot be, none has been given a byte of
 // the first one's Stdin.
@@ -156,20 +158,26 @@ func (p Pipeline) start(i int, w *os.File) (before *os.File, err error) {
 	return before, err
 }
 
-// kill ends the commands from index i on, which were started. A process that one of them has
-// left behind may hold its output open for as long as it likes; then Start does not wait for
-// the end of that copy, but closes the pipe as WaitDelay does.
+// kill ends the commands from index i on, which were started, and waits for them. But a process
+// that one of them has left behind may hold its output open for as long as it likes: the
+// end of that copy is then left to a goroutine of its own.
 func (p Pipeline) kill(i int) {
 	for _, c := range p[i:] {
-		if c.Process.Kill(); c.WaitDelay == 0 {
-			c.WaitDelay = killDelay
-		}
+		c.Process.Kill()
 	}
-	p.wait(i)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		p.wait(i)
+	}()
+	select {
+	case <-ended:
+	case <-time.After(killDelay):
+	}
 }
 
-// killDelay is for copies of what killed commands have written.
-const killDelay = 100 * time.Millisecond
+// killDelay is for what is in the pipes of killed commands to be copied.
+const killDelay = time.Second
 
 // Wait waits for all commands, as each one's own Wait does, and closes what they have
 // open here. It returns nil if all have succeeded, else a *[PipelineError]: as with a
