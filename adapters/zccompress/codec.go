@@ -178,29 +178,25 @@ func (c *zlibCodec) drop(bool) bool { return c.z != nil }
 // concurrency of 1 the Decoder has none of its own.
 type zstdCodec struct {
 	z      *zstd.Decoder
+	in     zstdInput
 	window int64
 }
-
-// anyWindow is the largest that the format can express. The bound is WithDecoderMaxMemory, since the
-// error that the Decoder has for WithDecoderMaxWindow is also one of corrupt blocks.
-const anyWindow = 1<<41 + 7<<38
 
 // maxWindow is what MaxWindow is at the most: a Decoder makes one slice of it and a bit more, also
 // on a system of 32 bits.
 const maxWindow = math.MaxInt / 4
 
 func (c *zstdCodec) reset(b *borrowed, o *Options) (err error) {
-	max := zstd.WithDecoderMaxMemory(uint64(o.MaxWindow))
+	c.in = zstdInput{b: b.buf}
+	// Of a stream they bound the same, and the lower counts.
+	memory, window := zstd.WithDecoderMaxMemory(uint64(o.MaxWindow)), zstd.WithDecoderMaxWindow(uint64(max(o.MaxWindow, zstd.MinWindowSize)))
 	switch {
 	case c.z == nil:
-		c.z, err = zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxWindow(anyWindow), max)
-		if err == nil {
-			err = c.z.Reset(b.buf)
-		}
+		c.z, err = zstd.NewReader(&c.in, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), memory, window)
 	case c.window != o.MaxWindow:
-		err = c.z.ResetWithOptions(b.buf, max)
+		err = c.z.ResetWithOptions(&c.in, memory, window)
 	default:
-		err = c.z.Reset(b.buf)
+		err = c.z.Reset(&c.in)
 	}
 	c.window = o.MaxWindow
 	return err
@@ -208,10 +204,38 @@ func (c *zstdCodec) reset(b *borrowed, o *Options) (err error) {
 
 func (c *zstdCodec) Read(p []byte) (int, error) {
 	n, err := c.z.Read(p)
-	if err == zstd.ErrDecoderSizeExceeded {
+	// Blocks that are larger than the window are zstd.ErrWindowSizeExceeded, too, but wrong.
+	if err == zstd.ErrDecoderSizeExceeded || err == zstd.ErrWindowSizeExceeded && c.in.wants(c.window) {
 		err = &LimitError{Format: Zstd, Option: "MaxWindow", Limit: c.window}
 	}
 	return n, err
+}
+
+// A zstdInput remembers the last bytes that the Decoder has read, as many as the longest header
+// of a frame has: a magic of 4, a descriptor, the window, a dictionary of 4, the size of 8.
+type zstdInput struct {
+	b    *bufio.Reader
+	last [18]byte
+}
+
+func (i *zstdInput) Read(p []byte) (int, error) {
+	n, err := i.b.Read(p)
+	tail := p[max(0, n-len(i.last)):n]
+	copy(i.last[:], i.last[len(tail):])
+	copy(i.last[len(i.last)-len(tail):], tail)
+	return n, err
+}
+
+// wants reports whether those bytes end with the header of a frame whose window is larger than
+// that.
+func (i *zstdInput) wants(window int64) bool {
+	for at := range i.last {
+		var h zstd.Header
+		if h.Decode(i.last[at:]) == nil && !h.Skippable && h.HeaderSize == len(i.last)-at {
+			return h.WindowSize > uint64(window)
+		}
+	}
+	return false
 }
 
 // drop implements codec. A Decoder keeps the largest window that it has had.
@@ -221,6 +245,7 @@ func (c *zstdCodec) drop(bool) bool {
 		return false
 	}
 	c.z.Reset(nil)
+	c.in = zstdInput{}
 	return true
 }
 

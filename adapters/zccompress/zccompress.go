@@ -286,14 +286,12 @@ const maxEmptyReads = 100
 func (z *Reader) sniff() error {
 	for empty := 0; z.format == 0 && z.sticky == nil; {
 		f, more := recognise(z.head, z.opt.Formats)
+		refusal := ErrFormat
 		if f == 0 && z.pending == io.EOF {
-			f = Plain
+			f, refusal = Plain, io.ErrUnexpectedEOF
 		}
 		if f == Plain && z.opt.Formats&Plain == 0 {
-			z.sticky = ErrFormat
-			if z.pending == io.EOF {
-				z.sticky = io.ErrUnexpectedEOF
-			}
+			z.sticky = refusal
 			break
 		}
 		if f != 0 {
