@@ -105,7 +105,7 @@ func TestCutOff(t *testing.T) {
 	t.Parallel()
 	failure := errors.New("of the source")
 	for _, f := range all {
-		want := text(3000)
+		want := text(700)
 		stream := compress(t, f, want)
 		for at := range stream {
 			_, rerr := reference(f, stream[:at])

@@ -19,12 +19,16 @@ import (
 func TestPool(t *testing.T) {
 	t.Parallel()
 	want := text(150_000)
+	streams := map[zccompress.Format][]byte{}
+	for _, f := range all {
+		streams[f] = compress(t, f, want)
+	}
 	var wg sync.WaitGroup
 	for worker := range 8 {
 		wg.Go(func() {
 			for i := range 20 {
 				f := all[(worker+i)%len(all)]
-				stream := compress(t, f, want)
+				stream := streams[f]
 				switch (worker + i) % 4 {
 				case 1: // closed early
 					z := zccompress.NewReader(bytes.NewReader(stream), any_)
