@@ -131,30 +131,40 @@ func TestPlain(t *testing.T) {
 func TestSniffFails(t *testing.T) {
 	t.Parallel()
 	text := text(1000)
-	for _, stream := range []string{"plain", "\x1fplain", string(compress(t, zccompress.Gzip, text)), string(compress(t, zccompress.S2, text))} {
-		for at := range min(len(stream), 11) {
+	for _, tt := range []struct {
+		stream string
+		magic  int // how many bytes tell
+		want   string
+	}{
+		{"plain", 1, "plain"},
+		{"\x1fplain", 2, "\x1fplain"},
+		{string(compress(t, zccompress.Gzip, text)), 3, string(text)},
+		{string(compress(t, zccompress.S2, text)), 10, string(text)},
+	} {
+		for at := range tt.magic {
 			for _, failure := range []error{os.ErrDeadlineExceeded, errors.New("of the source")} {
-				src := &script{steps: []step{{stream[:at], failure}, {stream[at:], nil}}}
+				src := &script{steps: []step{{tt.stream[:at], failure}, {tt.stream[at:], nil}}}
 				z := zccompress.NewReader(src, nil)
 				var got bytes.Buffer
-				_, err := io.Copy(&got, z)
-				undecided := z.Format() == 0
-				if err != failure || undecided && got.Len() != 0 {
-					t.Errorf("%.5q fails at %d: %q, %v", stream, at, got.String(), err)
+				if n, err := io.Copy(&got, z); err != failure || n != 0 || z.Format() != 0 {
+					t.Errorf("%.5q fails at %d: %d bytes, %v, as %v", tt.stream, at, n, err, z.Format())
 				}
-				if !undecided && z.Format() != zccompress.Plain {
-					continue // within what is compressed it is final
+				if _, err := io.Copy(&got, z); err != nil || got.String() != tt.want {
+					t.Errorf("%.5q fails at %d: then %d bytes, %v", tt.stream, at, got.Len(), err)
 				}
-				if _, err = io.Copy(&got, z); err != nil {
-					t.Errorf("%.5q fails at %d: then %v", stream, at, err)
-				}
-				want := stream
-				if z.Format() != zccompress.Plain {
-					want = string(text)
-				}
-				if got.String() != want {
-					t.Errorf("%.5q fails at %d: %d bytes, want %d", stream, at, got.Len(), len(want))
-				}
+			}
+		}
+		// With the last byte of the magic, it comes after what is known to be plain.
+		if tt.stream == tt.want {
+			failure := errors.New("of the source")
+			src := &script{steps: []step{{tt.stream[:tt.magic], failure}, {tt.stream[tt.magic:], nil}}}
+			z := zccompress.NewReader(src, nil)
+			var got bytes.Buffer
+			if n, err := io.Copy(&got, z); err != failure || n != int64(tt.magic) {
+				t.Errorf("%.5q fails behind the magic: %d bytes, %v", tt.stream, n, err)
+			}
+			if _, err := io.Copy(&got, z); err != nil || got.String() != tt.want {
+				t.Errorf("%.5q fails behind the magic: then %q, %v", tt.stream, got.String(), err)
 			}
 		}
 	}
@@ -167,18 +177,22 @@ func TestSniffBadReaders(t *testing.T) {
 		t.Errorf("of a Reader that gives nothing: %v", err)
 	}
 	for _, n := range []int{-1, 1 << 20} {
-		for name, stream := range map[string]string{"in the sniff": "", "in what is compressed": string(compress(t, zccompress.Gzip, nil))} {
+		for name, stream := range map[string]string{"in the sniff": "", "in what is compressed": string(compress(t, zccompress.Gzip, []byte("once")))} {
 			func() {
+				var got bytes.Buffer
 				z := zccompress.NewReader(io.MultiReader(strings.NewReader(stream), lies(n)), nil)
 				defer func() {
 					if recover() == nil {
 						t.Errorf("%s, n = %d: no panic, as io.Copy's (H39)", name, n)
 					}
+					if stream != "" && got.String() != "once" {
+						t.Errorf("%s, n = %d: %q, of what a codec had before", name, n, got.String())
+					}
 					if _, err := z.Read(make([]byte, 1)); !errors.Is(err, os.ErrClosed) {
 						t.Errorf("%s, n = %d: afterwards %v", name, n, err)
 					}
 				}()
-				io.ReadAll(bare{z})
+				io.Copy(&got, bare{z})
 			}()
 		}
 	}

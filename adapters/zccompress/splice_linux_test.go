@@ -53,6 +53,9 @@ func TestPlainIsSpliced(t *testing.T) {
 					t.Errorf("%v → %v: %d bytes", tt.src, tt.dst, n)
 				}
 				zctest.Check(t, report, tt.mechanism)
+				if n, err := zerocopy.Copy(io.Discard, z); n != 0 || err != nil {
+					t.Errorf("%v → %v: then %d bytes more, %v", tt.src, tt.dst, n, err)
+				}
 				for _, s := range report.Steps {
 					if s.Reason != zerocopy.ReasonStart && s.Mechanism != tt.mechanism && s.Bytes > 10 {
 						t.Errorf("%v → %v, %q, sniffed %v: %v", tt.src, tt.dst, begin, sniffed, report)
