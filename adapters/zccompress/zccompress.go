@@ -14,7 +14,7 @@
 // # Memory
 //
 // A Reader has no codec before it has seen that it needs one, and none after the end of the stream, an
-// error, or Close. In between it holds, also while it waits, 32 KiB for its input and: for gzip and zlib 45 KiB; for
+// error, or Close. In between it holds, also while it waits, 32 KiB for its input and: for gzip and zlib 40 to 75 KiB; for
 // zstd the window that the frame asks for, at most [Options.MaxWindow], and 0.5 MiB; for S2 and Snappy twice the size
 // of the largest block, which is 64 KiB in Snappy, 1 MiB in S2 if its writer was not told another, and 4 MiB at the most.
 // Codecs that have grown beyond 9 MiB are not pooled.
