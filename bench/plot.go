@@ -238,6 +238,7 @@ var alike = []struct{ name, as string }{
 	{lent(pages.Never, false).Name, byLoop32}, {lent(pages.Fastest, false).Name, byZerocopy},
 	{lent(pages.FreshPages, false).Name, byHAProxy}, {lent(pages.ReaderCopies, false).Name, byHASplice}, {byConstant, byAllOn},
 	{byExec, byIO}, {byZcexec, byZerocopy}, {byPassed, byLimit},
+	{byRelay, byAllOn}, {byRelayFull, byProxy},
 	{byPagesLimit + ",", byLimit}, {limitBy(wayZerocopy, false).Name, byUring}, {limitBy(waySame, false).Name, bySockmap},
 }
 
