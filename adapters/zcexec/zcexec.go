@@ -117,6 +117,7 @@ func (o *Output) ReadFrom(r io.Reader) (n int64, err error) {
 	}
 	defer end()
 	if err := o.shared(); err != nil {
+		io.Copy(io.Discard, r) // or SIGPIPE would be all that Wait tells of
 		return 0, err
 	}
 	g := &growing{r: r}
