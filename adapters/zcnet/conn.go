@@ -5,6 +5,7 @@ import (
 	"io"
 	"math"
 	"net"
+	"reflect"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -53,13 +54,25 @@ type Conn interface {
 //
 // A *tls.Conn is better left as it is: servers look for that type, and its bytes pass user
 // memory in any case. Put TLS on top: tls.Server(zcnet.NewConn(c), config).
+//
+// Set deadlines through the Conn from then on: of one that was set before, or through [TCPConn],
+// it does not know, and a copy that ends with its other end clears it.
 func NewConn(c net.Conn) Conn {
+	notNil(c, "NewConn of a nil connection")
 	if v := of(c); v != nil {
 		return v.self
 	}
 	v := &conn{inner: c}
 	v.self = v.expose()
 	return v.self
+}
+
+// notNil panics where v is nil or a nil pointer: here, and not later on a goroutine of which the
+// caller does not know.
+func notNil(v any, what string) {
+	if r := reflect.ValueOf(v); v == nil || r.Kind() == reflect.Pointer && r.IsNil() {
+		panic("zcnet: " + what)
+	}
 }
 
 // A conn is what all Conns embed. Its self is the Conn that has the optional methods.

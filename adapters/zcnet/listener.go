@@ -18,6 +18,7 @@ import (
 // Connections that l has wrapped itself, as netutil.LimitListener does, are Conns too, but
 // their descriptor is hidden, which zerocopy.Explain says, by the name of the wrapper's type.
 func NewListener(l net.Listener) net.Listener {
+	notNil(l, "NewListener of a nil listener")
 	if l, ok := l.(interface{ inner() net.Listener }); ok {
 		return l.(net.Listener)
 	}
@@ -124,9 +125,9 @@ func (l listenerSyscaller) SyscallConn() (syscall.RawConn, error) {
 // SetDeadline is that of the listener under it.
 func (l deadliner) SetDeadline(t time.Time) error { return l.l.(deadlineMethod).SetDeadline(t) }
 
-// wrap is NewConn where nobody would miss the type of c.
+// wrap is NewConn where nobody would miss the type of c, and of c what is a stream.
 func wrap(c net.Conn) net.Conn {
-	if stdtypes.Encrypts(c) {
+	if u, ok := c.(*net.UnixConn); ok && u.LocalAddr().Network() != "unix" || stdtypes.Encrypts(c) {
 		return c
 	}
 	return NewConn(c)
@@ -150,13 +151,9 @@ func (d *Dialer) DialContext(ctx context.Context, network, address string) (net.
 	if err != nil {
 		return nil, err
 	}
-	switch c := c.(type) {
-	case *net.TCPConn:
-		return NewConn(c), nil
-	case *net.UnixConn:
-		if c.LocalAddr().Network() == "unix" {
-			return NewConn(c), nil
-		}
+	switch c.(type) {
+	case *net.TCPConn, *net.UnixConn:
+		return wrap(c), nil
 	}
 	return c, nil
 }

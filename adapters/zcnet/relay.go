@@ -20,10 +20,12 @@ import (
 type RelayOptions struct {
 	// IdleTimeout ends the relay with [ErrIdle] once neither side has accepted a byte for
 	// so long. A transfer that moves is never cut, however slowly, nor is one that waits
-	// for a limiter. If not set, silence has no limit.
+	// for a limiter. If not set, silence has no limit. Where a side does not take what has
+	// been sent to it, it may last a quarter longer.
 	IdleTimeout time.Duration
 	// HalfClosedTimeout is the IdleTimeout from when one side has ended. If not set, that
-	// stays what it was.
+	// stays what it was, and where there is none a minute if the other side cannot be told,
+	// since it has no CloseWrite.
 	HalfClosedTimeout time.Duration
 	// PaceAToB and PaceBToA, if not nil, bound how fast each direction goes, in
 	// bytes, as zerocopy.Pace does.
@@ -60,8 +62,7 @@ func (s Side) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
 type Ending uint8
 
 const (
-	// EndedByEOF: both sides have sent all they had, and it has been delivered; or one
-	// has, and the other cannot be told, see [ErrNoCloseWrite].
+	// EndedByEOF: both sides have sent all they had, and it has been delivered.
 	EndedByEOF Ending = iota
 	// EndedByError: reading from or writing to a side has failed.
 	EndedByError
@@ -122,9 +123,15 @@ func (idleError) Timeout() bool        { return true }
 func (idleError) Temporary() bool      { return true }
 func (idleError) Is(target error) bool { return target == os.ErrDeadlineExceeded }
 
-// ErrNoCloseWrite is why a direction of a [Relay] has ended whose source could not be told
-// that the other side has ended. The error of the Relay it is only if bytes were left over.
-var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one has no CloseWrite to be told by")
+// ErrNoCloseWrite is the error of a [Relay] in the place of [ErrIdle] where one side has ended,
+// the other could not be told, and has said nothing more.
+var ErrNoCloseWrite error = noCloseWriteError{}
+
+type noCloseWriteError struct{ idleError }
+
+func (noCloseWriteError) Error() string {
+	return "zcnet: one side has ended, and the other, which has no CloseWrite to be told by, has said nothing more"
+}
 
 // Relay moves bytes between a and b in both directions, until both are at their end, one
 // fails, ctx is done or a timeout has passed. It returns what happened, and nil if both
@@ -132,12 +139,13 @@ var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one 
 // failed first, [ErrIdle], or context.Cause(ctx).
 //
 // The end of what one side sends is passed on to the other by CloseWrite, and the other
-// direction goes on. A connection without that method cannot be told but by closing it, so
-// there the relay ends. Relay closes nothing: close both when it returns, with [Reset] if it
-// has failed, lest the peers take what they have for the whole.
+// direction goes on. A connection without that method cannot be told: the other direction goes
+// on to its own end, or until it is silent for the HalfClosedTimeout. Close both when Relay
+// returns, with [Reset] if it has failed, lest the peers take what they have for the whole.
 //
-// Meanwhile the deadlines of both connections are Relay's; where it was cut short they are
-// left in the past. Nobody else may read a or b, or write to them. Either may be
+// Meanwhile the deadlines of both connections are Relay's: it clears them when it begins, and
+// where it was cut short they are left in the past. A connection whose SetDeadline fails, as
+// one through SSH, is closed in order to end what waits for it. Nobody else may read a or b, or write to them. Either may be
 // closed by anyone at any time, which ends the relay. That of two Conns around a
 // *net.TCPConn or *net.UnixConn it does at any moment; of others it may end only when what
 // the relay has taken from the closed one has been accepted. If a and b are the same
@@ -148,6 +156,8 @@ var ErrNoCloseWrite = errors.New("zcnet: the other side has ended, and this one 
 // The relay uses the caller's goroutine and one more. While nothing moves it holds no
 // pipe and no buffer. A nil ctx is never done.
 func Relay(ctx context.Context, a, b net.Conn, o *RelayOptions) (stats RelayStats, err error) {
+	notNil(a, "Relay of a nil connection")
+	notNil(b, "Relay of a nil connection")
 	r := newRelay(a, b, o)
 	r.run(ctx)
 	r.stats(&stats)
@@ -177,6 +187,11 @@ func (r *relay) run(ctx context.Context) {
 	}
 	r.ctx, r.cancel = context.WithCancelCause(ctx)
 	defer r.cancel(nil)
+	if r.ctx.Err() == nil {
+		r.there.src.SetDeadline(time.Time{})
+		r.back.src.SetDeadline(time.Time{})
+	}
+	defer context.AfterFunc(r.ctx, r.closeUndying)()
 	tally.Relays.Add(1)
 	defer tally.Relays.Add(-1)
 	r.watchIdle()
@@ -198,6 +213,15 @@ func (r *relay) run(ctx context.Context) {
 	for _, v := range []any{r.there.panicked, r.back.panicked} {
 		if v != nil {
 			panic(v)
+		}
+	}
+}
+
+// closeUndying ends the waits of a cancelled relay that no deadline ends.
+func (r *relay) closeUndying() {
+	for _, c := range []net.Conn{r.there.src, r.back.src} {
+		if c.SetDeadline(aLongTimeAgo) != nil {
+			c.Close()
 		}
 	}
 }
@@ -291,7 +315,6 @@ func (d *direction) relayBytes() {
 		err = d.passEnd()
 		d.report.Err = err
 	}
-	var left *zerocopy.PartialError
 	switch cause := context.Cause(d.ctx); {
 	case err == nil:
 		d.halfClosed()
@@ -306,10 +329,8 @@ func (d *direction) relayBytes() {
 			d.ended(d.to)
 		}
 		d.fail(EndedByError, err)
-	case cause != ErrNoCloseWrite:
+	default:
 		d.fail(EndedByContext, cause) // unless it was this relay that cancelled
-	case errors.As(err, &left):
-		d.fail(EndedByError, err)
 	}
 }
 
@@ -341,7 +362,7 @@ func (d *direction) copy() error {
 func (d *direction) passEnd() error {
 	w, ok := d.dst.(writeCloser)
 	if !ok {
-		d.cancel(ErrNoCloseWrite)
+		d.untold()
 		return nil
 	}
 	err := w.CloseWrite()

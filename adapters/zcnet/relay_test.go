@@ -166,18 +166,41 @@ func TestRelayLimiterPanics(t *testing.T) {
 // plainConn hides all but the methods of net.Conn.
 type plainConn struct{ net.Conn }
 
-// TestRelayNoCloseWrite: where an end cannot be passed on the relay ends, with an error only
-// if it had bytes in its hands.
+// TestRelayNoCloseWrite: where an end cannot be passed on, the other direction goes on until
+// its own end, or until it is silent.
 func TestRelayNoCloseWrite(t *testing.T) {
 	t.Parallel()
-	t.Run("nothing left", func(t *testing.T) {
+	t.Run("nothing more", func(t *testing.T) {
 		t.Parallel()
 		atA, a := tcpPair(t)
 		b, _ := tcpPair(t)
 		atA.CloseWrite()
-		s, err := zcnet.Relay(context.Background(), a, plainConn{b}, nil)
-		if err != nil || s.Ending != zcnet.EndedByEOF || s.First != zcnet.SideA || !errors.Is(s.BToA.Err, zcnet.ErrNoCloseWrite) || s.AToB.Err != nil {
+		s, err := zcnet.Relay(context.Background(), a, plainConn{b}, &zcnet.RelayOptions{HalfClosedTimeout: 50 * time.Millisecond})
+		if err != zcnet.ErrNoCloseWrite || s.Ending != zcnet.EndedByIdle || s.First != zcnet.SideA || !errors.Is(s.BToA.Err, zcnet.ErrNoCloseWrite) || s.AToB.Err != nil {
 			t.Error(s, err, s.BToA.Err)
+		}
+	})
+	t.Run("an answer that takes its time", func(t *testing.T) {
+		t.Parallel()
+		atA, a := tcpPair(t)
+		b, atB := tcpPair(t)
+		atA.Write([]byte("question"))
+		atA.CloseWrite()
+		go func() {
+			io.ReadFull(atB, make([]byte, 8))
+			for _, word := range []string{"an ", "answer"} {
+				time.Sleep(50 * time.Millisecond)
+				atB.Write([]byte(word))
+			}
+			atB.Close()
+		}()
+		s, err := zcnet.Relay(context.Background(), a, plainConn{b}, nil)
+		if err != nil || s.Ending != zcnet.EndedByEOF || s.First != zcnet.SideA {
+			t.Error(s, err)
+		}
+		a.Close()
+		if p, err := io.ReadAll(atA); string(p) != "an answer" || err != nil {
+			t.Errorf("%q, %v", p, err)
 		}
 	})
 	t.Run("net.Pipe", func(t *testing.T) {
@@ -189,6 +212,7 @@ func TestRelayNoCloseWrite(t *testing.T) {
 			if p, err := io.ReadAll(io.LimitReader(atB, 5)); string(p) != "hello" || err != nil {
 				t.Error(string(p), err)
 			}
+			atB.Close() // it is not told, and has to know itself when to end
 		}()
 		s, err := zcnet.Relay(context.Background(), a, b, nil)
 		if err != nil || s.Ending != zcnet.EndedByEOF || s.First != zcnet.SideA || s.AToB.Written != 5 {

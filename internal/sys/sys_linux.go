@@ -176,6 +176,12 @@ func (s *Calls) Buffered(fd int) (int, error) {
 	return s.do(Call{"FIONREAD", fd, -1, 0}, func(int) (int, error) { return unix.IoctlGetInt(fd, unix.TIOCINQ) })
 }
 
+// Outgoing returns how many bytes a socket has sent and its peer has not acknowledged (tcp(7)) or
+// not read (unix(7)), those that wait to be sent included: SIOCOUTQ.
+func (s *Calls) Outgoing(fd int) (int, error) {
+	return s.do(Call{"SIOCOUTQ", fd, -1, 0}, func(int) (int, error) { return unix.IoctlGetInt(fd, unix.SIOCOUTQ) })
+}
+
 // Flags returns F_GETFL.
 func (s *Calls) Flags(fd int) (int, error) {
 	return s.do(Call{"F_GETFL", fd, -1, 0}, func(int) (int, error) {

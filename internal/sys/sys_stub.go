@@ -35,6 +35,7 @@ func (s *Calls) Pipe() (r, w int, err error)                        { return -1,
 func (s *Calls) SetPipeSize(fd, n int) (int, error)                 { return 0, syscall.ENOSYS }
 func (s *Calls) PipeSize(fd int) (int, error)                       { return 0, syscall.ENOSYS }
 func (s *Calls) Buffered(fd int) (int, error)                       { return 0, syscall.ENOSYS }
+func (s *Calls) Outgoing(fd int) (int, error)                       { return 0, syscall.ENOSYS }
 func (s *Calls) Flags(fd int) (int, error)                          { return 0, syscall.ENOSYS }
 func (s *Calls) Fstat(fd int) (Stat, error)                         { return Stat{}, syscall.ENOSYS }
 func (s *Calls) FSType(fd int) (int64, error)                       { return 0, syscall.ENOSYS }
