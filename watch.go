@@ -110,17 +110,12 @@ func (w *watch) end() (cleared bool) {
 // restore sets the deadlines of zcnet's connections to what their users have set, where the
 // watch has cleared them.
 func (t *transfer) restore() {
-	for _, l := range t.from.layers {
-		if l.opt != nil {
-			if c, ok := l.opt.Self.(bothends.Conn); ok {
-				c.Restore(true)
-			}
-		}
+	src, dst := t.conns()
+	if src != nil {
+		src.Restore(true)
 	}
-	for _, opt := range t.to.layers {
-		if c, ok := opt.Self.(bothends.Conn); ok {
-			c.Restore(false)
-		}
+	if dst != nil {
+		dst.Restore(false)
 	}
 }
 
@@ -193,16 +188,8 @@ func (t *transfer) join() {
 		slices.ContainsFunc(t.from.layers, func(l layer) bool { return l.tap != nil }) {
 		return
 	}
-	inner := t.from.layers[len(t.from.layers)-1].opt
-	if inner == nil {
-		return
-	}
-	src, ok := inner.Self.(bothends.Conn)
-	if !ok {
-		return
-	}
-	dst, ok := t.to.layers[len(t.to.layers)-1].Self.(bothends.Conn)
-	if !ok || t.asksBefore() {
+	src, dst := t.conns()
+	if src == nil || dst == nil || t.asksBefore() {
 		return
 	}
 	if t.watch == nil {
@@ -214,6 +201,21 @@ func (t *transfer) join() {
 	t.watch.joined = [2]bothends.Conn{src, dst}
 	src.Join(t.watch, true)
 	dst.Join(t.watch, false)
+}
+
+// conns returns the connections of package zcnet that the copy is between, or nil.
+func (t *transfer) conns() (src, dst bothends.Conn) {
+	for _, l := range t.from.layers {
+		if l.opt != nil && src == nil {
+			src, _ = l.opt.Self.(bothends.Conn)
+		}
+	}
+	for _, opt := range t.to.layers {
+		if dst == nil {
+			dst, _ = opt.Self.(bothends.Conn)
+		}
+	}
+	return src, dst
 }
 
 // limited reports whether a layer has a limiter.

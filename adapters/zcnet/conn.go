@@ -36,7 +36,8 @@ type Conn interface {
 	// waits for them as Read does, and no longer: nothing beyond is read. Where there
 	// are fewer, it returns those and the error of the Read that gave no more: io.EOF,
 	// or that of a deadline, after which Peek can be called again. The bytes are
-	// valid until the next Peek, Discard, Unread, Read or copy, and must not be changed.
+	// valid until the next Peek, Discard, Unread, Read or copy, and must not be changed. They
+	// are read whatever the read deadline is by then.
 	Peek(n int) ([]byte, error)
 	// Buffered returns how many bytes were peeked or unread and are yet to be read.
 	Buffered() int

@@ -80,3 +80,29 @@ func TestCancelBesideTold(t *testing.T) {
 type zeros struct{}
 
 func (zeros) Read(p []byte) (int, error) { return len(p), nil }
+
+// An opted is a connection of a type that has opted in.
+type opted struct{ net.Conn }
+
+func (o *opted) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: o, Reader: o.Conn}, true
+}
+
+func (o *opted) UnwrapWriter() (zerocopy.InnerWriter, bool) {
+	return zerocopy.InnerWriter{Self: o, Writer: o.Conn}, true
+}
+
+// TestEndsAroundOptIn: a copy between Conns around types that have opted in ends with either,
+// too.
+func TestEndsAroundOptIn(t *testing.T) {
+	t.Parallel()
+	_, a := tcpPair(t)
+	b, _ := tcpPair(t)
+	src, dst := zcnet.NewConn(&opted{a}), zcnet.NewConn(&opted{b})
+	time.AfterFunc(20*time.Millisecond, func() { dst.Close() })
+	ztest.Within(t, ztest.Patience, "the copy", func() {
+		if n, err := io.Copy(dst, src); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Error(n, err)
+		}
+	})
+}

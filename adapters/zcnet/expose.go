@@ -22,8 +22,8 @@ func (m closeReader) CloseRead() error { return m.c.inner.(readCloser).CloseRead
 // CloseWrite is that of the connection under the Conn.
 func (m closeWriter) CloseWrite() error { return m.c.inner.(writeCloser).CloseWrite() }
 
-// SyscallConn is that of the connection under the Conn. Its Read fails as long as there
-// are peeked bytes, which are not to be had from the descriptor.
+// SyscallConn is that of the connection under the Conn. Where there are peeked bytes, which are
+// not to be had from the descriptor, its Read fails as long as there are.
 func (m syscaller) SyscallConn() (syscall.RawConn, error) { return m.c.syscallConn() }
 
 // NetConn is that of the connection under the Conn.

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/pires/go-proxyproto"
 
@@ -68,6 +69,17 @@ func printable(s string) string {
 	return s
 }
 
+// oneLine is s without control characters: what a stranger has had a say in, the path of a
+// unix socket in an error for instance, neither begins a line nor speaks to the terminal.
+func oneLine(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '\ufffd'
+		}
+		return r
+	}, s)
+}
+
 // from is the peer, with the one who vouches for it.
 func (f *flow) from() string {
 	peer := printable(f.peer().String())
@@ -77,7 +89,7 @@ func (f *flow) from() string {
 	if f.header.Command.IsLocal() {
 		return fmt.Sprintf("%s (PROXY v%d, its own)", peer, f.header.Version)
 	}
-	return fmt.Sprintf("%s (PROXY v%d from %v, for %s)", peer, f.header.Version, f.client.RemoteAddr(), printable(f.header.DestinationAddr.String()))
+	return fmt.Sprintf("%s (PROXY v%d from %v, for %s)", peer, f.header.Version, printable(f.client.RemoteAddr().String()), printable(f.header.DestinationAddr.String()))
 }
 
 // route says where the flow goes, and by which name: "" while it is not known.
@@ -122,7 +134,7 @@ func (b *book) begin(client zcnet.Conn) *flow {
 
 // end prints the line of a flow that has ended and adds it to the counts.
 func (p *proxy) end(f *flow, err error) {
-	p.log.Print(line(f, err))
+	p.log.Print(oneLine(line(f, err)))
 	if p.explain {
 		p.lookBack(f)
 	}

@@ -28,7 +28,7 @@ func (p *proxy) serveMetrics(address string) (stop func(), err error) {
 		return nil, err
 	}
 	publish()
-	server := &http.Server{Handler: p.metricsHandler(), ReadHeaderTimeout: 10 * time.Second}
+	server := &http.Server{Handler: p.metricsHandler(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

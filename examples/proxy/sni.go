@@ -47,8 +47,8 @@ func peekName(c zcnet.Conn) (string, error) {
 		return "", namelessError{fmt.Sprintf("malformed ClientHello: %v", err)}
 	case name == "":
 		return "", namelessError{"no server name"}
-	case strings.ContainsFunc(name, notOfName):
-		return "", namelessError{fmt.Sprintf("the server name %q is not one", name)}
+	case len(name) > 253 || strings.ContainsFunc(name, notOfName): // RFC 1035, 2.3.4
+		return "", namelessError{fmt.Sprintf("the server name %.253q is not one", name)}
 	}
 	return name, nil
 }

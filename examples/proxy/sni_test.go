@@ -239,6 +239,7 @@ func TestPeekName(t *testing.T) {
 		{"Encrypted Client Hello shows the public name", helloOf(t, &tls.Config{ServerName: "secret.example.org", MinVersion: tls.VersionTLS13, EncryptedClientHelloConfigList: ech(t, "public.example.org")}), "public.example.org", "", nil},
 		{"no name", helloOf(t, &tls.Config{InsecureSkipVerify: true}), "", "no server name", nil},
 		{"a name for the terminal", escape, "", `the server name "a.\x1b[2J.o.orgx" is not one`, nil},
+		{"a name longer than any", helloOf(t, &tls.Config{ServerName: strings.Repeat("a", 254)}), "", "is not one", nil},
 		{"HTTP", []byte("GET / HTTP/1.0\r\n\r\n"), "", "no TLS ClientHello", nil},
 		{"one byte, and then it waits for an answer", []byte("?"), "", "no TLS ClientHello", nil},
 		{"a record of another type", wrong(0, 23), "", "no TLS ClientHello", nil},
