@@ -215,7 +215,7 @@ func TestRelayNoCloseWrite(t *testing.T) {
 			atB.Close() // it is not told, and has to know itself when to end
 		}()
 		s, err := zcnet.Relay(context.Background(), a, b, nil)
-		if err != nil || s.Ending != zcnet.EndedByEOF || s.First != zcnet.SideA || s.AToB.Written != 5 {
+		if err != nil || s.Ending != zcnet.EndedByEOF || s.AToB.Written != 5 { // either may be first
 			t.Error(s, err)
 		}
 		for _, c := range []net.Conn{atA, a, b, atB} {
