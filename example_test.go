@@ -103,6 +103,12 @@ func ExampleReport_Bytes() {
 	_ = c
 }
 
+func ExampleReport_Summary() {
+	c := &zerocopy.Copier{Report: func(r zerocopy.Report) { fmt.Println(r.Summary()) }}
+	c.Copy(context.Background(), struct{ io.Writer }{io.Discard}, struct{ io.Reader }{strings.NewReader("abcd")})
+	// Output: 4 bytes (buffered: source struct { io.Reader } is not a descriptor)
+}
+
 // A pool as httputil.ReverseProxy has it.
 type pool struct{ free chan []byte }
 

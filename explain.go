@@ -201,6 +201,27 @@ func (r Report) Bytes(m Mechanism) int64 {
 	return n
 }
 
+// Summary returns how many bytes went and how, and for those that the kernel alone did not
+// move why: "81 bytes (splice tcp→pipe→tcp)". It is String without the ends, the time and the
+// error.
+func (r Report) Summary() string {
+	var ways []string
+	for _, s := range r.Steps {
+		switch s.Bytes {
+		case 0:
+		case r.Written:
+			ways = append(ways, s.String())
+		default:
+			ways = append(ways, fmt.Sprintf("%d by %v", s.Bytes, s))
+		}
+	}
+	text := fmt.Sprintf("%d bytes", r.Written)
+	if len(ways) > 0 {
+		text += " (" + strings.Join(ways, ", ") + ")"
+	}
+	return text
+}
+
 // String returns the report on one line, for logs.
 func (r Report) String() string {
 	var b strings.Builder

@@ -121,7 +121,7 @@ func (t *transfer) endPipeline() {
 
 // copy runs the copy and accounts for it.
 func (t *transfer) copy(dst io.Writer, src io.Reader) (int64, error) {
-	err := t.watch.begin(dst, src)
+	err := t.watch.begin()
 	if err == nil {
 		err = t.run(dst, src)
 	}

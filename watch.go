@@ -34,16 +34,17 @@ type watch struct {
 	cut   context.CancelCauseFunc
 }
 
-// begin starts the watch over a copy whose ends are, until more is known, dst and
-// src as they were passed.
-func (w *watch) begin(dst, src any) error {
+// begin starts the watch. What it ends is not known before over has said so: the ends as they
+// were passed may be connections of package zcnet, which keep the deadlines set to them for
+// their user's.
+func (w *watch) begin() error {
 	if w == nil {
 		return nil
 	}
 	if w.ctx.Err() != nil {
 		return context.Cause(w.ctx)
 	}
-	w.dst, w.src, w.done = dst, src, make(chan struct{})
+	w.done = make(chan struct{})
 	w.stop = context.AfterFunc(w.ctx, w.fire)
 	return nil
 }

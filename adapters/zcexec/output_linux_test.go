@@ -311,7 +311,10 @@ func TestStalledPeer(t *testing.T) {
 	cmd.WaitDelay = soon
 	out := zcexec.Stdout(cmd, a)
 	must(t, cmd.Start())
-	time.Sleep(soon) // for the socket to fill, which is not needed
+	ztest.Eventually(t, ztest.Patience, "a full socket", func() bool {
+		_, writable, err := ztest.Poll(a)
+		return err == nil && !writable
+	})
 	cancel()
 	err := ended(t, cmd)
 	if exitCode(err) != -1 {

@@ -34,8 +34,8 @@ var _ io.WriterTo = (*Input)(nil)
 // command has ended or closed its standard input, and has left it to no other process.
 // That is no error, as with os/exec, and does not wait for src to say something, if there is
 // a connection under src that a Copy would find. Its read deadline is cleared afterwards,
-// whatever it was before; a zcnet.Conn has again what was set. If other processes have the pipe still,
-// WaitDelay bounds the wait for them.
+// whatever it was before; a zcnet.Conn has again what was set. If other processes have the
+// pipe still, WaitDelay bounds the wait for them.
 //
 // An error of src is what Wait returns if the command itself has succeeded.
 func Stdin(cmd *exec.Cmd, src io.Reader) *Input {

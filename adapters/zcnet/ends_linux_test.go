@@ -12,6 +12,7 @@ import (
 
 	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
+	"github.com/zerocopy-go/zerocopy/internal/bothends"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
@@ -367,4 +368,37 @@ func TestEndsStorm(t *testing.T) {
 		}
 	}
 	wait.Wait()
+}
+
+// A cancelling connection cancels the copy that asks what it is.
+type cancelling struct {
+	zcnet.Conn
+	cancel func()
+}
+
+func (c *cancelling) UnwrapReader() (zerocopy.InnerReader, bool) {
+	c.cancel()
+	time.Sleep(20 * time.Millisecond) // for the watch to hear of it
+	return zerocopy.InnerReader{Self: c, Reader: c.Conn}, true
+}
+
+// TestCancelledBeforeKnown: a copy that is cancelled before it knows what lies under its ends
+// leaves the deadline alone that the user has set to a Conn.
+func TestCancelledBeforeKnown(t *testing.T) {
+	t.Parallel()
+	a, _ := ztest.TCPPair(t, ztest.TCP4)
+	b, _ := ztest.TCPPair(t, ztest.TCP4)
+	src := zcnet.NewConn(a)
+	src.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	passing := &bothends.Passing{Err: errors.New("passing")}
+	_, err := zerocopy.CopyContext(ctx, zcnet.NewConn(b), &cancelling{src, func() { cancel(passing) }})
+	if !errors.Is(err, passing) {
+		t.Error(err)
+	}
+	ztest.Within(t, ztest.Patience, "the user's deadline", func() {
+		if _, err := src.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Error(err)
+		}
+	})
 }

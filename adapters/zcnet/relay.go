@@ -94,20 +94,9 @@ type RelayStats struct {
 
 // String returns the stats on one line, for logs.
 func (s RelayStats) String() string {
-	text := fmt.Sprintf("a→b %v; b→a %v; in %v, ended by %v", describe(s.AToB), describe(s.BToA), s.Elapsed.Round(time.Millisecond), s.Ending)
+	text := fmt.Sprintf("a→b %s; b→a %s; in %v, ended by %v", s.AToB.Summary(), s.BToA.Summary(), s.Elapsed.Round(time.Millisecond), s.Ending)
 	if s.First != NoSide {
 		text += ", first " + s.First.String()
-	}
-	return text
-}
-
-// describe says how the bytes of one direction went.
-func describe(r zerocopy.Report) string {
-	text := fmt.Sprintf("%d bytes", r.Written)
-	for _, step := range r.Steps {
-		if step.Bytes > 0 {
-			text += fmt.Sprintf(", %d by %v", step.Bytes, step)
-		}
 	}
 	return text
 }
@@ -145,9 +134,11 @@ func (noCloseWriteError) Error() string {
 //
 // Meanwhile the deadlines of both connections are Relay's: it clears them when it begins, and
 // where it was cut short they are left in the past. A connection whose SetDeadline fails, as
-// one through SSH, is closed in order to end what waits for it. Nobody else may read a or b, or write to them. Either may be
-// closed by anyone at any time, which ends the relay. That of two Conns around a
-// *net.TCPConn or *net.UnixConn it does at any moment; of others it may end only when what
+// one through SSH, is closed in order to end what waits for it. Nobody else may read a or b,
+// or write to them.
+//
+// Either may be closed by anyone at any time, which ends the relay. That of two Conns around
+// a *net.TCPConn or *net.UnixConn it does at any moment; of others it may end only when what
 // the relay has taken from the closed one has been accepted. If a and b are the same
 // connection, the relay is an echo, and a to b its only direction.
 //
@@ -191,7 +182,7 @@ func (r *relay) run(ctx context.Context) {
 		r.there.src.SetDeadline(time.Time{})
 		r.back.src.SetDeadline(time.Time{})
 	}
-	defer context.AfterFunc(r.ctx, r.closeUndying)()
+	defer r.watchUndying()()
 	tally.Relays.Add(1)
 	defer tally.Relays.Add(-1)
 	r.watchIdle()
@@ -217,11 +208,21 @@ func (r *relay) run(ctx context.Context) {
 	}
 }
 
-// closeUndying ends the waits of a cancelled relay that no deadline ends.
-func (r *relay) closeUndying() {
-	for _, c := range []net.Conn{r.there.src, r.back.src} {
-		if c.SetDeadline(aLongTimeAgo) != nil {
-			c.Close()
+// watchUndying ends the waits of a relay that is cancelled also where no deadline ends them: it
+// closes such a connection. It touches none any more once stop has returned.
+func (r *relay) watchUndying() (stop func()) {
+	done := make(chan struct{})
+	cancelled := context.AfterFunc(r.ctx, func() {
+		defer close(done)
+		for _, c := range []net.Conn{r.there.src, r.back.src} {
+			if c.SetDeadline(aLongTimeAgo) != nil {
+				c.Close()
+			}
+		}
+	})
+	return func() {
+		if !cancelled() {
+			<-done
 		}
 	}
 }

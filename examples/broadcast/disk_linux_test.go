@@ -23,14 +23,14 @@ func TestFullDisk(t *testing.T) {
 	quick, slow := r.get("/live"), r.get("/live")
 	r.until("two viewers are live", are("live", quick, slow))
 	feed(t, publisher, first, quick, slow)
-	r.wait(t, `the recording ends at byte \d+: .*no space left on device`)
+	r.Await(t, `the recording ends at byte \d+: .*no space left on device`)
 	late := r.get("/live")
 	r.until("it is live", are("live", late))
 	if answer, err := io.ReadAll(r.ask("/live?from=start")); !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") || err != nil {
 		t.Errorf("who wants the recording is answered %q, %v", answer, err)
 	}
 	feed(t, publisher, second, quick, late)
-	r.wait(t, "http "+slow.LocalAddr().String()+" is detached")
+	r.Await(t, "http "+slow.LocalAddr().String()+" is detached")
 	r.until("the page tells of the recording", func(st *status) bool {
 		return st.Recording.State == "ended" && st.Recording.Position <= room && strings.Contains(st.Recording.Error, "no space left")
 	})
@@ -40,7 +40,7 @@ func TestFullDisk(t *testing.T) {
 		c.Close()
 	}
 	r.ended(1)
-	r.wait(t, `broadcast: the recording ends at byte \d+ of 12582912: .*no space left on device\n`)
+	r.Await(t, `broadcast: the recording ends at byte \d+ of 12582912: .*no space left on device\n`)
 	if got, err := os.ReadFile(recording); err != nil || !bytes.HasPrefix(all, got) {
 		t.Errorf("%d bytes were recorded, or others than were sent: %v", len(got), err)
 	}

@@ -100,7 +100,7 @@ func TestBeforeTheStream(t *testing.T) {
 		}
 	}
 	gone.Close()
-	r.wait(t, fmt.Sprintf("http %v has gone before there was a stream", gone.LocalAddr()))
+	r.Await(t, fmt.Sprintf("http %v has gone before there was a stream", gone.LocalAddr()))
 	publisher := r.publisher()
 	readHeader(t, early)
 	r.until("two viewers are live", are("live", early, bare))

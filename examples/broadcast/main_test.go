@@ -8,10 +8,8 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -33,40 +31,9 @@ func TestMain(m *testing.M) {
 // enough is how long a test waits for what must happen.
 const enough = time.Minute
 
-// An output is what a program has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// wait returns the submatches of pattern once the output has it.
-func (o *output) wait(t testing.TB, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(enough); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-	}
-	t.Fatalf("no %q in the output:\n%s", pattern, o)
-	return nil
-}
-
 // A running is a program in this process, with a page and viewers over TCP.
 type running struct {
-	*output
+	*ztest.Output
 	t         *testing.T
 	http, tcp string // addresses
 	signals   chan os.Signal
@@ -76,11 +43,11 @@ type running struct {
 // start runs the program with -http, -tcp and the flags, and ends it with the test.
 func start(t *testing.T, flags ...string) *running {
 	t.Helper()
-	r := &running{output: new(output), t: t, signals: make(chan os.Signal, 2), status: make(chan int, 1)}
+	r := &running{Output: new(ztest.Output), t: t, signals: make(chan os.Signal, 2), status: make(chan int, 1)}
 	args := append([]string{"-http", "127.0.0.1:0", "-tcp", "127.0.0.1:0"}, flags...)
 	go func() { r.status <- run(args, r.signals, r) }()
-	r.http = r.wait(t, `the page is http://([^/]+)/`)[1]
-	r.tcp = r.wait(t, `viewers may connect to (\S+)`)[1]
+	r.http = r.Await(t, `the page is http://([^/]+)/`)[1]
+	r.tcp = r.Await(t, `viewers may connect to (\S+)`)[1]
 	t.Cleanup(func() {
 		if r.signals != nil {
 			r.signals <- os.Interrupt
@@ -119,8 +86,8 @@ func publish(t *testing.T, flags ...string) (r *running, publisher *net.TCPConn,
 // publisher connects to the program as the one publisher.
 func (r *running) publisher() *net.TCPConn {
 	r.t.Helper()
-	c := dial(r.t, r.wait(r.t, `waiting for a publisher on (\S+)`)[1])
-	r.wait(r.t, "the stream comes from")
+	c := dial(r.t, r.Await(r.t, `waiting for a publisher on (\S+)`)[1])
+	r.Await(r.t, "the stream comes from")
 	return c
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/broadcast"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 func TestParse(t *testing.T) {
@@ -59,7 +60,7 @@ func TestUsage(t *testing.T) {
 		{"-source - -http 127.0.0.1:0 -tcp " + taken.Addr().String(), 1, "listen tcp"},
 		{"-source listen:" + taken.Addr().String() + " -tcp 127.0.0.1:0", 1, "listen tcp"},
 	} {
-		var out output
+		var out ztest.Output
 		status := run(strings.Fields(row.args), nil, &out)
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if last := lines[len(lines)-1]; status != row.status || !strings.HasPrefix(last, "broadcast: ") || !strings.Contains(last, row.want) {

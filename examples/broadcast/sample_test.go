@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy/broadcast"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 func TestSeries(t *testing.T) {
@@ -83,7 +84,7 @@ func TestMeter(t *testing.T) {
 // A viewer that has left is shown for a while, and what it was sent counts for ever.
 func TestLeft(t *testing.T) {
 	t.Parallel()
-	s := newStation(options{}, newScreen(new(output)))
+	s := newStation(options{}, newScreen(new(ztest.Output)))
 	left := time.Now()
 	s.viewers = []*viewer{{id: 1, left: left, why: "has gone", stats: broadcast.SinkStats{State: broadcast.Ended, Live: 5}}, {id: 2}}
 	s.meter.sent = 5
@@ -106,7 +107,7 @@ func TestLeft(t *testing.T) {
 // The page asks for what is new since its last tick.
 func TestSince(t *testing.T) {
 	t.Parallel()
-	s := newStation(options{}, newScreen(new(output)))
+	s := newStation(options{}, newScreen(new(ztest.Output)))
 	s.viewers = []*viewer{{id: 1}}
 	for i := range 3 {
 		s.sample(time.Unix(int64(i), 0))
@@ -122,7 +123,7 @@ func TestSince(t *testing.T) {
 // On a terminal lines are printed above the one that says how far the stream is.
 func TestScreen(t *testing.T) {
 	t.Parallel()
-	var out output
+	var out ztest.Output
 	s := newScreen(&out)
 	s.progress("not yet")
 	s.last = time.Time{}
@@ -130,7 +131,7 @@ func TestScreen(t *testing.T) {
 	if got := out.String(); !strings.HasSuffix(got, " now and then\n") || strings.Contains(got, "not yet") {
 		t.Errorf("no terminal: %q", got)
 	}
-	out = output{}
+	out = ztest.Output{}
 	s.terminal = true
 	s.progress("one")
 	s.Write([]byte("a line\n"))

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 // The first signal ends the stream where it is, and viewers get what they lack.
@@ -21,7 +23,7 @@ func TestStop(t *testing.T) {
 	feed(t, publisher, all, quick)
 	r.until("one is behind", are("recorded", slow))
 	r.signals <- os.Interrupt
-	r.wait(t, "the stream ends here")
+	r.Await(t, "the stream ends here")
 	receiveEnd(t, quick)
 	quick.Close()
 	late := r.ask("/live")
@@ -68,7 +70,7 @@ func TestCutOff(t *testing.T) {
 			if row.signals == 0 {
 				publisher.Close()
 			}
-			r.wait(t, "http "+slow.LocalAddr().String()+" "+row.why)
+			r.Await(t, "http "+slow.LocalAddr().String()+" "+row.why)
 			if got, err := io.ReadAll(slow); err == nil || !bytes.HasPrefix(all, got) {
 				t.Errorf("the slow viewer received %d bytes, then %v, want a reset", len(got), err)
 			}
@@ -90,7 +92,7 @@ func TestSignals(t *testing.T) {
 			recording := t.TempDir() + "/recording"
 			cmd := exec.Command(os.Args[0], "-source", "-", "-record", recording)
 			cmd.Env = append(os.Environ(), asBroadcast+"=1")
-			var out output
+			var out ztest.Output
 			cmd.Stderr = &out
 			stdin, err := cmd.StdinPipe()
 			if err != nil {
@@ -101,7 +103,7 @@ func TestSignals(t *testing.T) {
 			}
 			kill := time.AfterFunc(enough, func() { cmd.Process.Kill() })
 			defer kill.Stop()
-			out.wait(t, "the stream comes from standard input and is recorded to")
+			out.Await(t, "the stream comes from standard input and is recorded to")
 			if _, err := io.WriteString(stdin, "some bytes"); err != nil {
 				t.Fatal(err)
 			}
@@ -117,7 +119,7 @@ func TestSignals(t *testing.T) {
 			if err := cmd.Wait(); err != nil {
 				t.Errorf("the program ended with %v, want status 0", err)
 			}
-			out.wait(t, `the stream ends here(?s:.*)recorded up to byte 10`)
+			out.Await(t, `the stream ends here(?s:.*)recorded up to byte 10`)
 		})
 	}
 }

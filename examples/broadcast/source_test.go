@@ -29,7 +29,7 @@ func shell(t *testing.T) {
 func record(t *testing.T, status int, flags ...string) (recorded []byte, printed string) {
 	t.Helper()
 	name := t.TempDir() + "/recording"
-	var out output
+	var out ztest.Output
 	if got := run(append([]string{"-record", name}, flags...), nil, &out); got != status {
 		t.Errorf("exit status %d, want %d, after\n%s", got, status, &out)
 	}
@@ -102,7 +102,7 @@ func TestBrokenPublisher(t *testing.T) {
 		t.Errorf("the viewer received %d more bytes, then %v, want a reset", len(rest), err)
 	}
 	r.ended(1)
-	r.wait(t, `broadcast: .*reset`)
+	r.Await(t, `broadcast: .*reset`)
 	if got, err := os.ReadFile(recording); err != nil || !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d were recorded, or others: %v", len(got), len(want), err)
 	}
@@ -136,7 +136,7 @@ func TestCommandIsStopped(t *testing.T) {
 			t.Parallel()
 			r := start(t, "-exec", row.command)
 			viewer := r.get("/live")
-			r.wait(t, "joins at byte")
+			r.Await(t, "joins at byte")
 			st := r.until("the command has begun", func(st *status) bool { return st.Position == 6 })
 			r.signals <- syscall.SIGTERM
 			got, err := io.ReadAll(viewer)
@@ -184,7 +184,7 @@ func TestNoSource(t *testing.T) {
 		name := fileOf(t, []byte("what was recorded before"))
 		r := start(t, "-source", source, "-record", name)
 		viewer := r.ask("/live")
-		r.wait(t, "waits for the stream")
+		r.Await(t, "waits for the stream")
 		r.signals <- os.Interrupt
 		answer, err := io.ReadAll(viewer)
 		if !strings.HasPrefix(string(answer), "HTTP/1.1 503 ") || err != nil {
@@ -207,7 +207,7 @@ func TestNoRecording(t *testing.T) {
 		{"a device", name, os.DevNull, "not a regular file"},
 		{"nobody made the directory", name, t.TempDir() + "/no/file", "no such file"},
 	} {
-		var out output
+		var out ztest.Output
 		if status := run([]string{"-source", row.source, "-record", row.record}, nil, &out); status != 1 || !strings.Contains(out.String(), row.want) {
 			t.Errorf("%s: exit status %d, want 1, and %q in %q", row.why, status, row.want, &out)
 		}

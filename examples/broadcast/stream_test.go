@@ -54,7 +54,7 @@ func TestStream(t *testing.T) {
 		c.Close()
 	}
 	r.ended(0)
-	r.wait(t, `the stream has ended: 16\.8 MB in \S+, recorded up to byte 16777216`)
+	r.Await(t, `the stream has ended: 16\.8 MB in \S+, recorded up to byte 16777216`)
 	if got, err := os.ReadFile(recording); err != nil || !bytes.Equal(got, all) {
 		t.Errorf("%d bytes were recorded, or others than were sent: %v", len(got), err)
 	}
@@ -72,7 +72,7 @@ func TestDemoted(t *testing.T) {
 	feed(t, publisher, before, quick, slow)
 	feed(t, publisher, during, quick)
 	name := slow.LocalAddr().String()
-	r.wait(t, "http "+name+` falls back to the recording at byte \d+, .*B behind`)
+	r.Await(t, "http "+name+` falls back to the recording at byte \d+, .*B behind`)
 	st := r.until("the slow viewer is served from the recording", func(st *status) bool {
 		return st.of(slow).State == "recorded" && st.Position == int64(len(before)+len(during))
 	})
@@ -81,7 +81,7 @@ func TestDemoted(t *testing.T) {
 	}
 
 	receive(t, slow, during)
-	r.wait(t, "http "+name+` has caught up at byte \d+, after`)
+	r.Await(t, "http "+name+` has caught up at byte \d+, after`)
 	feed(t, publisher, after, quick, slow)
 	st = r.until("the slow viewer is live", func(st *status) bool {
 		return st.of(slow).State == "live" && st.of(slow).Position == int64(len(all))
@@ -109,7 +109,7 @@ func TestDetached(t *testing.T) {
 	r.until("two viewers are live", are("live", quick, slow))
 	all := data(20 << 20)
 	feed(t, publisher, all, quick)
-	r.wait(t, "http "+slow.LocalAddr().String()+` is detached: \d\S* MB behind the stream, where 1\.0 MB are allowed; it was sent`)
+	r.Await(t, "http "+slow.LocalAddr().String()+` is detached: \d\S* MB behind the stream, where 1\.0 MB are allowed; it was sent`)
 	if got, err := io.ReadAll(slow); !errors.Is(err, syscall.ECONNRESET) || !bytes.HasPrefix(all, got) {
 		t.Errorf("the slow viewer received %d bytes, then %v", len(got), err)
 	}
@@ -130,13 +130,13 @@ func TestGone(t *testing.T) {
 	idle, half, stopped := r.get("/live"), dial(t, r.tcp), r.get("/live")
 	r.until("three viewers are live", are("live", idle, half, stopped))
 	idle.Close()
-	r.wait(t, "http "+idle.LocalAddr().String()+` has gone; it was sent 0 B`)
+	r.Await(t, "http "+idle.LocalAddr().String()+` has gone; it was sent 0 B`)
 	half.CloseWrite()
-	r.wait(t, "tcp "+half.LocalAddr().String()+` has gone`)
+	r.Await(t, "tcp "+half.LocalAddr().String()+` has gone`)
 	send(t, publisher, data(20<<20))
-	r.wait(t, "falls back")
+	r.Await(t, "falls back")
 	stopped.Close()
-	r.wait(t, "http "+stopped.LocalAddr().String()+` has gone; it was sent .*, up to byte \d+`)
+	r.Await(t, "http "+stopped.LocalAddr().String()+` has gone; it was sent .*, up to byte \d+`)
 	publisher.Close()
 	r.ended(0)
 }

@@ -10,7 +10,6 @@ import (
 	"runtime"
 	"slices"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -33,40 +32,9 @@ func TestMain(m *testing.M) {
 // enough is how long a test waits for what must happen.
 const enough = time.Minute
 
-// An output is what a program has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// wait returns the submatches of pattern once the output has it.
-func (o *output) wait(t testing.TB, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(enough); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-	}
-	t.Fatalf("no %q in the output:\n%s", pattern, o)
-	return nil
-}
-
 // A running is a program in this process.
 type running struct {
-	output
+	ztest.Output
 	t       *testing.T
 	addr    string
 	signals chan os.Signal
@@ -78,10 +46,10 @@ func start(t *testing.T, args ...string) *running {
 	t.Helper()
 	r := &running{t: t, signals: make(chan os.Signal, 2), status: make(chan int, 1)}
 	go func() { r.status <- run(append([]string{"-listen", "127.0.0.1:0"}, args...), r.signals, r, r) }()
-	r.addr = r.wait(t, `listening on (\S+)`)[1]
+	r.addr = r.Await(t, `listening on (\S+)`)[1]
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%q printed:\n%s", args, &r.output)
+			t.Logf("%q printed:\n%s", args, &r.Output)
 		}
 	})
 	return r
@@ -131,7 +99,7 @@ func (r *running) ask(text string, end bool) string {
 		r.t.Errorf("after %d bytes: %v", len(got), err)
 	}
 	conn.Close()
-	r.wait(r.t, regexp.QuoteMeta(conn.LocalAddr().String())+" in ")
+	r.Await(r.t, regexp.QuoteMeta(conn.LocalAddr().String())+" in ")
 	return string(got)
 }
 
@@ -171,7 +139,7 @@ func TestServes(t *testing.T) {
 					t.Errorf("%d bytes, or others than the %d: %.40q", len(got), len(row.want), got)
 				}
 			}
-			r.wait(t, row.line)
+			r.Await(t, row.line)
 			if last := r.stop(1); !strings.Contains(last, "3 connections, ") {
 				t.Errorf("the last line is %q", last)
 			}
@@ -212,7 +180,7 @@ func TestClientLeaves(t *testing.T) {
 	}
 	leaves.SetLinger(0)
 	leaves.Close()
-	r.wait(t, regexp.QuoteMeta(leaves.LocalAddr().String())+` in .*yes: signal: broken pipe; error: `)
+	r.Await(t, regexp.QuoteMeta(leaves.LocalAddr().String())+` in .*yes: signal: broken pipe; error: `)
 	if _, err := io.ReadFull(stays, buf); err != nil {
 		t.Fatal(err)
 	}
@@ -284,7 +252,7 @@ func TestStop(t *testing.T) {
 	io.WriteString(conn, "x")
 	io.ReadFull(conn, make([]byte, 1))
 	r.signals <- os.Interrupt
-	r.wait(t, "no new connections")
+	r.Await(t, "no new connections")
 	conn.Close()
 	if last := r.stop(0); !strings.Contains(last, "1 connections, 0 with an error; 1 bytes out, 1 in") {
 		t.Errorf("the last line is %q", last)
@@ -316,12 +284,12 @@ func TestUsage(t *testing.T) {
 		{"-listen nowhere -- cat", 1, "exec: listen tcp: "},
 		{"-listen " + taken.Addr().String() + " -- cat", 1, "exec: listen tcp "},
 	} {
-		var out output
+		var out ztest.Output
 		if status := run(strings.Fields(row.args), nil, &out, &out); status != row.status || !strings.HasPrefix(out.String(), row.want) || strings.Count(out.String(), "\n") != 1 {
 			t.Errorf("%s: exit status %d, want %d, and %s", row.args, status, row.status, &out)
 		}
 	}
-	var out output
+	var out ztest.Output
 	if status := run([]string{"-h"}, nil, &out, &out); status != 0 || !strings.Contains(out.String(), "-grace duration") {
 		t.Errorf("-h: exit status %d, and %s", status, &out)
 	}
@@ -346,11 +314,11 @@ func TestProcess(t *testing.T) {
 	cmd := exec.Command(os.Args[0], "-listen", "127.0.0.1:0", "--", "echo", "a")
 	cmd.Env = append(slices.DeleteFunc(os.Environ(), func(s string) bool { return strings.HasPrefix(s, "GORACE=") }), asExec+"=1", "GORACE=atexit_sleep_ms=0")
 	r := &running{t: t}
-	cmd.Stdout, cmd.Stderr = &r.output, &r.output
+	cmd.Stdout, cmd.Stderr = &r.Output, &r.Output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	r.addr = r.wait(t, `listening on (\S+)`)[1]
+	r.addr = r.Await(t, `listening on (\S+)`)[1]
 	if got := r.ask("", true); got != "a\n" {
 		t.Errorf("%q", got)
 	}
@@ -358,5 +326,5 @@ func TestProcess(t *testing.T) {
 	if err := cmd.Wait(); err != nil {
 		t.Error(err)
 	}
-	r.wait(t, "1 connections, 0 with an error; 2 bytes out, 0 in\n")
+	r.Await(t, "1 connections, 0 with an error; 2 bytes out, 0 in\n")
 }

@@ -124,9 +124,9 @@ func (s *server) splice(conn *net.TCPConn, p zcexec.Pipeline) (line string, err 
 	out.Copier = copier(off, &went)
 
 	err = p.Run()
-	line = "out " + describe(went)
+	line = "out " + went.Summary()
 	if in != nil {
-		line += "; in " + describe(came)
+		line += "; in " + came.Summary()
 		if n := len(in.Unread()); n > 0 {
 			line += fmt.Sprintf(", of which %d were not read", n)
 		}
@@ -197,26 +197,6 @@ func (s *server) ended(conn net.Conn, start time.Time, line string, p zcexec.Pip
 	if err != nil {
 		s.failed++
 	}
-}
-
-// describe says how the bytes of one direction went, and for those that did not stay in
-// the kernel why: "81 bytes (splice pipe→tcp)".
-func describe(r zerocopy.Report) string {
-	var ways []string
-	for _, step := range r.Steps {
-		switch step.Bytes {
-		case 0:
-		case r.Written:
-			ways = append(ways, step.String())
-		default:
-			ways = append(ways, fmt.Sprintf("%d by %v", step.Bytes, step))
-		}
-	}
-	text := fmt.Sprintf("%d bytes", r.Written)
-	if len(ways) > 0 {
-		text += " (" + strings.Join(ways, ", ") + ")"
-	}
-	return text
 }
 
 // summary says what there was in all.

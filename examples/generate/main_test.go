@@ -4,10 +4,8 @@ import (
 	"io"
 	"net"
 	"os"
-	"regexp"
 	"runtime"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -32,40 +30,9 @@ const enough = time.Minute
 // lendings are the values of -lend.
 var lendings = []string{"fastest", "fresh-pages", "reader-copies", "never"}
 
-// An output is what a program has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// wait returns the submatches of pattern once the output has it.
-func (o *output) wait(t testing.TB, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(enough); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-	}
-	t.Fatalf("no %q in the output:\n%s", pattern, o)
-	return nil
-}
-
 // A running is a program in this process.
 type running struct {
-	*output
+	*ztest.Output
 	t       *testing.T
 	stdout  *os.File // the end for reading, whose deadline is set
 	signals chan os.Signal
@@ -80,7 +47,7 @@ func start(t *testing.T, flags ...string) *running {
 		t.Fatal(err)
 	}
 	stdout.SetReadDeadline(time.Now().Add(enough))
-	r := &running{new(output), t, stdout, make(chan os.Signal, 2), make(chan int, 1)}
+	r := &running{new(ztest.Output), t, stdout, make(chan os.Signal, 2), make(chan int, 1)}
 	go func() {
 		status := run(flags, r.signals, w, r)
 		w.Close()

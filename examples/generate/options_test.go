@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 	"github.com/zerocopy-go/zerocopy/pages"
 )
 
@@ -72,7 +74,7 @@ func TestUsage(t *testing.T) {
 		{"-to " + free.Addr().String(), 1, "start the receiver first"},
 		{"-to 127.0.0.1", 1, "missing port in address"},
 	} {
-		var out output
+		var out ztest.Output
 		status := run(strings.Fields(row.args), nil, os.Stdin, &out)
 		lines := strings.Split(strings.TrimSpace(out.String()), "\n")
 		if last := lines[len(lines)-1]; status != row.status || !strings.HasPrefix(last, "generate: ") || !strings.Contains(last, row.want) {

@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 // How streams end before their end.
@@ -37,7 +39,7 @@ func TestStop(t *testing.T) {
 			t.Run(format+" "+lend+" listen", func(t *testing.T) {
 				t.Parallel()
 				r := start(t, append([]string{"-listen", "127.0.0.1:0"}, flags...)...)
-				addr := r.wait(t, `listening on (\S+)`)[1]
+				addr := r.Await(t, `listening on (\S+)`)[1]
 				conns, heads := []*net.TCPConn{dial(t, addr), dial(t, addr)}, [2][1 << 20]byte{}
 				for i, conn := range conns {
 					if _, err := io.ReadFull(conn, heads[i][:]); err != nil {
@@ -131,7 +133,7 @@ func TestListenCutOff(t *testing.T) {
 		t.Run(row.grace, func(t *testing.T) {
 			t.Parallel()
 			r := start(t, "-listen", "127.0.0.1:0", "-grace", row.grace, "-size", "16M")
-			conn := dial(t, r.wait(t, `listening on (\S+)`)[1])
+			conn := dial(t, r.Await(t, `listening on (\S+)`)[1])
 			if _, err := io.ReadFull(conn, make([]byte, 1<<20)); err != nil {
 				t.Error(err)
 			}
@@ -142,7 +144,7 @@ func TestListenCutOff(t *testing.T) {
 			if n, err := io.Copy(io.Discard, conn); err == nil {
 				t.Errorf("the receiver got %d more bytes and an end, want a reset", n)
 			}
-			r.wait(t, `i/o timeout`)
+			r.Await(t, `i/o timeout`)
 		})
 	}
 }
@@ -176,7 +178,7 @@ func TestHead(t *testing.T) {
 			t.Fatal(err)
 		}
 		source, sink := program(), exec.Command(head, "-1")
-		var stderr output
+		var stderr ztest.Output
 		source.Stdout, source.Stderr, sink.Stdin = w, &stderr, r
 		if err := source.Start(); err != nil {
 			t.Fatal(err)
@@ -203,7 +205,7 @@ func TestSignals(t *testing.T) {
 		t.Run(sig.String(), func(t *testing.T) {
 			t.Parallel()
 			cmd := program("-rate", "100000", "-v")
-			var stderr output
+			var stderr ztest.Output
 			cmd.Stderr = &stderr
 			stdout, err := cmd.StdoutPipe()
 			if err != nil {
@@ -227,7 +229,7 @@ func TestSignals(t *testing.T) {
 			if !strings.HasPrefix(want(t, "-bytes", "20M"), stream) {
 				t.Error("the stream is not the one it has to be")
 			}
-			stderr.wait(t, `(?m)^\d+ rows, [\d.]+ kB in [\d.]+ s, [\d.]+ GB/s; \d+ bytes: .*$`)
+			stderr.Await(t, `(?m)^\d+ rows, [\d.]+ kB in [\d.]+ s, [\d.]+ GB/s; \d+ bytes: .*$`)
 		})
 	}
 }

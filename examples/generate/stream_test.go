@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 // want returns the stream of the flags as it is made without anything that lends.
@@ -82,7 +84,7 @@ func TestFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	var out output
+	var out ztest.Output
 	if status := run(streams["csv"], nil, f, &out); status != 0 {
 		t.Errorf("exit status %d: %s", status, &out)
 	}
@@ -162,14 +164,14 @@ func TestListen(t *testing.T) {
 			t.Parallel()
 			all := want(t, flags...)
 			r := start(t, append([]string{"-listen", "127.0.0.1:0"}, flags...)...)
-			addr := r.wait(t, `listening on (\S+)`)[1]
+			addr := r.Await(t, `listening on (\S+)`)[1]
 			early := dial(t, addr)
 			if _, err := io.ReadFull(early, make([]byte, 100)); err != nil {
 				t.Error(err)
 			}
 			early.SetLinger(0)
 			early.Close()
-			r.wait(t, regexp.QuoteMeta(early.LocalAddr().String())+`: .*; it has left`)
+			r.Await(t, regexp.QuoteMeta(early.LocalAddr().String())+`: .*; it has left`)
 
 			var conns []*net.TCPConn
 			for range 3 {
@@ -182,7 +184,7 @@ func TestListen(t *testing.T) {
 					t.Errorf("%d bytes, or others than the %d there have to be", len(got), len(all))
 				}
 				conn.Close()
-				r.wait(t, regexp.QuoteMeta(conn.LocalAddr().String())+`: \d+ \w+, [\d.]+ MB in`)
+				r.Await(t, regexp.QuoteMeta(conn.LocalAddr().String())+`: \d+ \w+, [\d.]+ MB in`)
 			}
 			r.signals <- os.Interrupt
 			if last := r.ended(0); !strings.HasPrefix(last, "0 receivers, 4 have ended; ") {
@@ -220,18 +222,18 @@ func TestTime(t *testing.T) {
 
 func TestProgress(t *testing.T) {
 	t.Parallel()
-	var out output
+	var out ztest.Output
 	p := &progress{w: &out, verbose: true}
 	stop := p.every(time.Millisecond, func() string { return "half way" })
-	out.wait(t, "half way\nhalf way\n")
+	out.Await(t, "half way\nhalf way\n")
 	stop()
 
-	out = output{}
+	out = ztest.Output{}
 	p = &progress{w: &out, terminal: true}
 	stop = p.every(time.Millisecond, func() string { return "half way" })
-	out.wait(t, `\r\x1b\[K\x1b\[\?7lhalf way`)
+	out.Await(t, `\r\x1b\[K\x1b\[\?7lhalf way`)
 	p.printf("a line")
-	out.wait(t, `\r\x1b\[Ka line\n`)
+	out.Await(t, `\r\x1b\[Ka line\n`)
 	stop()
 	if !strings.HasSuffix(out.String(), "\r\x1b[K") {
 		t.Errorf("the bottom line stays: %q", out.String())

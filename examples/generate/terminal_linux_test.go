@@ -5,6 +5,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 // A terminal is not written to unless it is asked for; other devices are.
@@ -23,7 +25,7 @@ func TestTerminal(t *testing.T) {
 		{"-n 3", 1, "generate: standard output is a terminal; "},
 		{"-n 3 -force", 0, "3 rows, "},
 	} {
-		var out output
+		var out ztest.Output
 		if status := run(strings.Fields(row.args), nil, terminal, &out); status != row.status || !strings.HasPrefix(out.String(), row.want) {
 			t.Errorf("%s: exit status %d, want %d, and %s", row.args, status, row.status, &out)
 		}
@@ -44,7 +46,7 @@ func TestDevices(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		var out output
+		var out ztest.Output
 		if status := run([]string{"-n", "100"}, nil, f, &out); status != row.status || !strings.Contains(out.String(), row.want) {
 			t.Errorf("%s: exit status %d, want %d, and %s", row.name, status, row.status, &out)
 		}

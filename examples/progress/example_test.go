@@ -63,16 +63,18 @@ func ends(size int64) (dst *net.TCPConn, src *os.File) {
 		panic(err)
 	}
 	defer ln.Close()
-	go func() {
-		if c, err := ln.Accept(); err == nil {
-			io.Copy(io.Discard, c)
-			c.Close()
-		}
-	}()
 	c, err := net.Dial("tcp", ln.Addr().String())
 	if err != nil {
 		panic(err)
 	}
+	peer, err := ln.Accept()
+	if err != nil {
+		panic(err)
+	}
+	go func() {
+		io.Copy(io.Discard, peer)
+		peer.Close()
+	}()
 	dir, err := os.MkdirTemp("", "progress")
 	if err != nil {
 		panic(err)

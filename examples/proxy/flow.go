@@ -182,7 +182,7 @@ func line(f *flow, err error) string {
 			text += " (" + f.why.Error() + ")"
 		}
 	}
-	text += fmt.Sprintf(" in %v: up %s; down %s", time.Since(f.began).Round(time.Millisecond), describe(f.stats.AToB), describe(f.stats.BToA))
+	text += fmt.Sprintf(" in %v: up %s; down %s", time.Since(f.began).Round(time.Millisecond), f.stats.AToB.Summary(), f.stats.BToA.Summary())
 	if f.stats.Elapsed > 0 {
 		text += "; ended by " + f.stats.Ending.String()
 		if f.stats.First != zcnet.NoSide {
@@ -196,26 +196,6 @@ func line(f *flow, err error) string {
 }
 
 var sideNames = map[zcnet.Side]string{zcnet.SideA: "client", zcnet.SideB: "backend"}
-
-// describe says how the bytes of one direction went, and for those that did not
-// stay in the kernel why: "81 bytes (splice tcp→pipe→tcp)".
-func describe(r zerocopy.Report) string {
-	var ways []string
-	for _, step := range r.Steps {
-		switch step.Bytes {
-		case 0:
-		case r.Written:
-			ways = append(ways, step.String())
-		default:
-			ways = append(ways, fmt.Sprintf("%d by %v", step.Bytes, step))
-		}
-	}
-	text := fmt.Sprintf("%d bytes", r.Written)
-	if len(ways) > 0 {
-		text += " (" + strings.Join(ways, ", ") + ")"
-	}
-	return text
-}
 
 // summary says what has gone through the proxy in all.
 func (b *book) summary() string {

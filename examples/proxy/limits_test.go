@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"path/filepath"
-	"runtime"
 	"testing"
 	"time"
 )
@@ -44,7 +43,7 @@ func TestIdle(t *testing.T) {
 			if rest, err := io.ReadAll(client); err == nil {
 				t.Errorf("received %q and the end, want a reset", rest)
 			}
-			p.wait(t, `ended by idle.*; error: .*idle timeout`)
+			p.Await(t, `ended by idle.*; error: .*idle timeout`)
 		})
 	}
 }
@@ -70,31 +69,8 @@ func TestRate(t *testing.T) {
 		t.Errorf("%d bytes took %v, want %v at least", size, took, least)
 	}
 	server.CloseWrite()
-	p.wait(t, fmt.Sprintf(`up %d bytes`, size))
+	p.Await(t, fmt.Sprintf(`up %d bytes`, size))
 	requireSpliced(t, p.stop(t), size/2, true)
-}
-
-func TestExplain(t *testing.T) {
-	t.Parallel()
-	if runtime.GOOS != "linux" {
-		t.Skip("there is but one answer here")
-	}
-	for _, row := range []struct {
-		flags        []string
-		begin, ended string
-	}{
-		{[]string{"-explain"}, `#1 will go up by splice tcp→pipe→tcp if bulk; down by splice tcp→pipe→tcp if bulk`, `#1 down: 100 % of the bytes \(3 of 3\) not by the kernel: buffered: .* \[start\]`},
-		{[]string{"-explain", "-no-zerocopy"}, `#1 will go up by buffered: .* switched off`, `#1 up: 100 % of the bytes \(5 of 5\) not by the kernel: .*`},
-	} {
-		p, client, server := pair(t, row.flags...)
-		p.wait(t, row.begin)
-		send(t, client, "12345")
-		receive(t, server, "12345")
-		send(t, server, "123")
-		client.CloseWrite()
-		server.CloseWrite()
-		p.wait(t, row.ended)
-	}
 }
 
 // A unix socket in front, and one behind.
@@ -126,7 +102,7 @@ func TestUnix(t *testing.T) {
 	receive(t, client, "hello")
 	client.(*net.UnixConn).CloseWrite()
 	receiveEnd(t, client)
-	p.wait(t, `#1 unix → unix:\S+/b in .*up 5 bytes.*client first`)
+	p.Await(t, `#1 unix → unix:\S+/b in .*up 5 bytes.*client first`)
 }
 
 // The side that ends first is named.
@@ -140,6 +116,6 @@ func TestFirst(t *testing.T) {
 		a.CloseWrite()
 		receiveEnd(t, b)
 		b.CloseWrite()
-		p.wait(t, `ended by eof, `+first+` first`)
+		p.Await(t, `ended by eof, `+first+` first`)
 	}
 }

@@ -28,7 +28,12 @@ func (p *proxy) serveMetrics(address string) (stop func(), err error) {
 		return nil, err
 	}
 	publish()
-	server := &http.Server{Handler: p.metricsHandler(), ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
+	handler, err := p.metricsHandler()
+	if err != nil {
+		ln.Close()
+		return nil, err
+	}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 10 * time.Second, WriteTimeout: time.Minute, IdleTimeout: time.Minute}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -36,24 +41,29 @@ func (p *proxy) serveMetrics(address string) (stop func(), err error) {
 			p.log.Print("metrics: ", err)
 		}
 	}()
-	p.log.Printf("metrics on http://%v/metrics and /debug/vars", ln.Addr())
+	p.log.Printf("metrics on http://%v/metrics, /otel and /debug/vars", ln.Addr())
 	return func() {
 		server.Close()
 		<-done
 	}, nil
 }
 
-func (p *proxy) metricsHandler() http.Handler {
+func (p *proxy) metricsHandler() (http.Handler, error) {
+	otel, err := openTelemetry()
+	if err != nil {
+		return nil, err
+	}
 	r := prometheus.NewRegistry()
 	r.MustRegister(flowCollector{&p.book}, library(), collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(r, promhttp.HandlerOpts{}))
+	mux.Handle("GET /otel", otel)
 	mux.Handle("GET /debug/vars", expvar.Handler())
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		fmt.Fprint(w, "zerocopy example proxy\n\n/metrics     for Prometheus\n/debug/vars  expvar: the library's counts are under \"zerocopy\"\n\n")
+		fmt.Fprint(w, "zerocopy example proxy\n\n/metrics     for Prometheus\n/otel        the library's counts as OpenTelemetry has them\n/debug/vars  expvar: the library's counts are under \"zerocopy\"\n\n")
 	})
-	return mux
+	return mux, nil
 }
 
 // A flowCollector is a collector of the proxy's own counts.

@@ -12,7 +12,7 @@ import (
 // get returns what the metrics server of r has at path.
 func (r *running) get(t *testing.T, path string) string {
 	t.Helper()
-	addr := r.wait(t, `metrics on http://([^/\s]+)/metrics`)[1]
+	addr := r.Await(t, `metrics on http://([^/\s]+)/metrics`)[1]
 	client := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}, Timeout: patience}
 	res, err := client.Get("http://" + addr + path)
 	if err != nil {
@@ -63,6 +63,9 @@ func TestMetrics(t *testing.T) {
 		if !strings.Contains(text, "\n"+name+" ") {
 			t.Errorf("no %s in\n%s", name, text)
 		}
+	}
+	if otel := p.get(t, "/otel"); !strings.Contains(otel, `zerocopy_io_bytes_total{`) || !strings.Contains(otel, `zerocopy_mechanism="buffered"`) {
+		t.Errorf("OpenTelemetry:\n%s", otel)
 	}
 	var vars struct{ Zerocopy struct{ Copies int64 } }
 	if err := json.Unmarshal([]byte(p.get(t, "/debug/vars")), &vars); err != nil || vars.Zerocopy.Copies < 2 {

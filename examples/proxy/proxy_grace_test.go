@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 // How the program begins and ends: its arguments, a listener without descriptors,
@@ -67,7 +69,7 @@ func TestGrace(t *testing.T) {
 	send(t, client, "before")
 	receive(t, server, "before")
 	p.signals <- os.Interrupt
-	p.wait(t, "no new connections")
+	p.Await(t, "no new connections")
 	refused(t, p.addr)
 	send(t, client, "after")
 	receive(t, server, "after")
@@ -143,18 +145,18 @@ func TestSignals(t *testing.T) {
 			t.Parallel()
 			cmd := exec.Command(os.Args[0], "-listen", "127.0.0.1:0", "-to", backend(t, func(c *net.TCPConn) { io.Copy(c, c) }), "-grace", "1h")
 			cmd.Env = append(os.Environ(), asProxy+"=1")
-			var out output
+			var out ztest.Output
 			cmd.Stdout, cmd.Stderr = &out, &out
 			if err := cmd.Start(); err != nil {
 				t.Fatal(err)
 			}
 			kill := time.AfterFunc(patience, func() { cmd.Process.Kill() })
 			defer kill.Stop()
-			client := dial(t, out.wait(t, `listening on (\S+),`)[1])
+			client := dial(t, out.Await(t, `listening on (\S+),`)[1])
 			send(t, client, "hello")
 			receive(t, client, "hello")
 			cmd.Process.Signal(sig)
-			out.wait(t, "no new connections")
+			out.Await(t, "no new connections")
 			client.CloseWrite()
 			receiveEnd(t, client)
 			if err := cmd.Wait(); err != nil {
@@ -198,7 +200,7 @@ func TestAcceptBacksOff(t *testing.T) {
 			if name == "closed" {
 				end = func() { close(closed) }
 			}
-			var out output
+			var out ztest.Output
 			began := time.Now()
 			ln := &failing{closed: closed, tried: func(n int) {
 				if n == 7 { // in the pause of 320 ms, or a later one

@@ -35,40 +35,9 @@ func TestMain(m *testing.M) {
 // patience is how long a test waits for what must happen.
 const patience = time.Minute
 
-// An output is what a proxy has printed so far.
-type output struct {
-	mu   sync.Mutex
-	text strings.Builder
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.Write(p)
-}
-
-func (o *output) String() string {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return o.text.String()
-}
-
-// wait returns the submatches of pattern once the output has it.
-func (o *output) wait(t testing.TB, pattern string) []string {
-	t.Helper()
-	re := regexp.MustCompile(pattern)
-	for deadline := time.Now().Add(patience); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
-		if m := re.FindStringSubmatch(o.String()); m != nil {
-			return m
-		}
-	}
-	t.Fatalf("no %q in the output:\n%s", pattern, o)
-	return nil
-}
-
 // A running is a proxy in this process.
 type running struct {
-	*output
+	*ztest.Output
 	addr    string
 	signals chan os.Signal
 	status  chan int
@@ -77,13 +46,13 @@ type running struct {
 // start runs a proxy before to, if that is not empty, and ends it with the test.
 func start(t *testing.T, to string, flags ...string) *running {
 	t.Helper()
-	r := &running{output: new(output), signals: make(chan os.Signal, 2), status: make(chan int, 1)}
+	r := &running{Output: new(ztest.Output), signals: make(chan os.Signal, 2), status: make(chan int, 1)}
 	args := append([]string{"-listen", "127.0.0.1:0"}, flags...)
 	if to != "" {
 		args = append(args, "-to", to)
 	}
 	go func() { r.status <- run(args, r.signals, r, r) }()
-	r.addr = r.wait(t, `listening on (\S+),`)[1]
+	r.addr = r.Await(t, `listening on (\S+),`)[1]
 	t.Cleanup(func() {
 		if r.signals != nil {
 			r.stop(t)
@@ -208,7 +177,7 @@ func TestEcho(t *testing.T) {
 	client.CloseWrite()
 	receiveEnd(t, client)
 	client.Close()
-	line := p.wait(t, `#1 127\.0\.0\.1:\d+ → 127\.0\.0\.1:\d+ in \S+: up 10003 bytes.*; down 10003 bytes.*`)[0]
+	line := p.Await(t, `#1 127\.0\.0\.1:\d+ → 127\.0\.0\.1:\d+ in \S+: up 10003 bytes.*; down 10003 bytes.*`)[0]
 	if strings.Contains(line, "error") {
 		t.Errorf("an error was printed: %s", line)
 	}
@@ -235,7 +204,7 @@ func TestHalfClose(t *testing.T) {
 			}
 			second.CloseWrite()
 			receiveEnd(t, first)
-			p.wait(t, `up \d+ bytes.*; down \d+ bytes`)
+			p.Await(t, `up \d+ bytes.*; down \d+ bytes`)
 			if strings.Contains(p.String(), "error") {
 				t.Errorf("an error was printed:\n%s", p)
 			}
@@ -272,7 +241,7 @@ func TestBulk(t *testing.T) {
 				})
 			}
 			all.Wait()
-			p.wait(t, fmt.Sprintf("up %d bytes .*; down %d bytes ", size, size))
+			p.Await(t, fmt.Sprintf("up %d bytes .*; down %d bytes ", size, size))
 			requireSpliced(t, p.stop(t), 2*size, flags == nil)
 		})
 	}
@@ -319,7 +288,7 @@ func TestReset(t *testing.T) {
 			if rest, err := io.ReadAll(second); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("the other side received %q, %v; want a reset", rest, err)
 			}
-			p.wait(t, `(up|down) 11 bytes.*; error: .*reset`)
+			p.Await(t, `(up|down) 11 bytes.*; error: .*reset`)
 			if last := p.stop(t); !strings.Contains(last, "1 connections, 1 failed;") {
 				t.Errorf("summary %q", last)
 			}
@@ -348,7 +317,7 @@ func TestBackendUnreachable(t *testing.T) {
 			for range 2 {
 				receiveEnd(t, dial(t, p.addr))
 			}
-			p.wait(t, `(?s)(up 0 bytes; down 0 bytes; error: dial .*`+row.want+`.*){2}`)
+			p.Await(t, `(?s)(up 0 bytes; down 0 bytes; error: dial .*`+row.want+`.*){2}`)
 			if last := p.stop(t); !strings.Contains(last, "2 connections, 2 failed;") {
 				t.Errorf("summary %q", last)
 			}

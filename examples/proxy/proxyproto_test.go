@@ -198,7 +198,7 @@ func TestAcceptProxy(t *testing.T) {
 			if got, _ := io.ReadAll(client); string(got) != row.want {
 				t.Errorf("received %q, want %q", got, row.want)
 			}
-			p.wait(t, row.log)
+			p.Await(t, row.log)
 		})
 	}
 }
@@ -224,7 +224,7 @@ func TestProxyAndSNISplice(t *testing.T) {
 	}
 	client.CloseWrite()
 	receiveEnd(t, client)
-	p.wait(t, `for a\.example\.org in .*up \d+ bytes`)
+	p.Await(t, `for a\.example\.org in .*up \d+ bytes`)
 	requireSpliced(t, p.stop(t), size/2, true)
 }
 

@@ -107,8 +107,8 @@ func TestSNI(t *testing.T) {
 	if got := greeting(t, strict.addr, refused); !strings.Contains(got, "unrecognized name") {
 		t.Errorf("a name without a route: %s, want the alert", got)
 	}
-	strict.wait(t, `refused: no route for the name "b.example.org"`)
-	p.wait(t, `→ `+other+` for a\.example\.org|→ `+other+` \(ClientHello of more than 16 KiB\)`)
+	strict.Await(t, `refused: no route for the name "b.example.org"`)
+	p.Await(t, `→ `+other+` for a\.example\.org|→ `+other+` \(ClientHello of more than 16 KiB\)`)
 }
 
 // What comes after the peeked hello is spliced.
@@ -133,7 +133,7 @@ func TestSNISplices(t *testing.T) {
 		t.Errorf("received %q, %v; want %d", got, err, size)
 	}
 	c.Close()
-	p.wait(t, `up \d+ bytes \(\d+ by buffered: source \S+ already in user memory`)
+	p.Await(t, `up \d+ bytes \(\d+ by buffered: source \S+ already in user memory`)
 	// A sender that cannot keep up is interactive for a while.
 	requireSpliced(t, p.stop(t), size/2, true)
 }
@@ -310,7 +310,7 @@ func TestHelloEndings(t *testing.T) {
 			if string(got) != row.want || errors.Is(err, os.ErrDeadlineExceeded) {
 				t.Errorf("received %q, %v; want %q", got, err, row.want)
 			}
-			p.wait(t, row.log)
+			p.Await(t, row.log)
 		})
 	}
 }
@@ -326,7 +326,7 @@ func TestHelloStopped(t *testing.T) {
 	if last := p.ended(t); !strings.Contains(last, "1 connections, 1 failed;") {
 		t.Errorf("summary %q", last)
 	}
-	p.wait(t, "error: refused: no whole ClientHello: "+errStopped.Error())
+	p.Await(t, "error: refused: no whole ClientHello: "+errStopped.Error())
 }
 
 // However the network cuts the bytes, the answer is the same and they are all still there.

@@ -202,8 +202,8 @@ func TestTableOn(t *testing.T) {
 	p, client, server := pair(t, "-table", "on")
 	send(t, client, "hello")
 	receive(t, server, "hello")
-	p.wait(t, client.LocalAddr().String()+` +127\.0\.0\.1:\d+ +\d+s +5 +\S+ buffered`)
-	p.wait(t, `1 open, 0 ended, 0 failed`)
+	p.Await(t, client.LocalAddr().String()+` +127\.0\.0\.1:\d+ +\d+s +5 +\S+ buffered`)
+	p.Await(t, `1 open, 0 ended, 0 failed`)
 	p.stop(t)
 	if text := p.String(); strings.Count(text, hideCursor) != 1 || strings.Count(text, showCursor) != 1 || strings.LastIndex(text, "\x1b") > strings.Index(text, "bytes: buffered 5") {
 		t.Errorf("the output has\n%q", text)
