@@ -66,6 +66,10 @@ type chain struct {
 	end    engine.End // Kind is None unless leaf is a descriptor
 	multi  int        // index of the innermost layer with parts, or -1
 	why    why        // what hides the descriptor, if Kind is None
+	// conn is set where leaf is a body of net/http: end is the socket under that connection,
+	// and bytes are read through leaf. chunked says that one Read may read from it several times.
+	conn    engine.Marked
+	chunked bool
 }
 
 // known reports that something is to be gained from walking the chain: it ends
@@ -91,7 +95,7 @@ func (ch *chain) asks(depth int) bool {
 // reset drops what ch refers to and keeps its memory.
 func (ch *chain) reset() {
 	clear(ch.layers)
-	ch.layers, ch.leaf, ch.multi, ch.why = ch.layers[:0], nil, -1, why{}
+	ch.layers, ch.leaf, ch.multi, ch.why, ch.conn = ch.layers[:0], nil, -1, why{}, nil
 	if ch.end.Known() { // it is large to clear
 		ch.end = engine.End{}
 	}
@@ -118,7 +122,7 @@ func (ch *chain) truncate(n int) {
 			ch.multi = i
 		}
 	}
-	ch.leaf, ch.end, ch.why = nil, engine.End{}, why{}
+	ch.leaf, ch.end, ch.why, ch.conn = nil, engine.End{}, why{}, nil
 }
 
 // detectReader adds the layers of r to ch.
@@ -154,6 +158,11 @@ func (c *Copier) foundReader(ch *chain, r io.Reader, reason Reason) {
 			return
 		}
 		reason = ReasonAccess
+	default:
+		if b, is := stdtypes.HTTPBody(r); is {
+			c.foundBody(ch, r, b)
+			return
+		}
 	}
 	ch.unknown(r, reason)
 }

@@ -37,7 +37,7 @@ func (t *transfer) plain(dst io.Writer, src io.Reader) error {
 	if rf, ok := t.readsItself(dst); ok && t.watch.canEnd() {
 		if d, ok := enter(callee(dst)); ok {
 			defer leave(d)
-			n, err := rf.ReadFrom(t.bare(src))
+			n, err := t.readFromDeclared(dst, rf, t.bare(src))
 			return t.delegated(n, err, becauseOf(ReasonOwnMethod, DestinationEnd, dst))
 		}
 		w = becauseOf(ReasonNested, DestinationEnd, dst)

@@ -203,6 +203,8 @@ func (t *transfer) chooseFan() ways {
 	switch {
 	case !kernel:
 		return ways{why: hidden}
+	case t.from.conn != nil:
+		return because(ReasonNested)
 	case t.off.Has(Tee) || t.off.Has(Splice):
 		return because(ReasonDisabled)
 	case src.Kind.Socket() || t.c.Pages == Share || src.Unchanging(t.c.calls):

@@ -126,7 +126,7 @@ func (t *transfer) part() error {
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
 	t.pace, t.asked = pace{}, false
-	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.waits())
 	for i := range t.from.layers {
 		if err := t.from.layers[i].tap.flush(); err != nil {
 			return err
@@ -185,6 +185,9 @@ func (t *transfer) refusing(at int) error {
 	m := t.m
 	first := t.first(at)
 	err := first.dead
+	if t.from.conn != nil && at == len(t.from.layers) {
+		return nil // whether the body is at its end, only a Read of it tells
+	}
 	if m.Dst = first.end; m.Dst.Known() {
 		if err = m.CheckDst(); err == nil && m.Dst.File != nil && m.Dst.Flags&sys.AccessMode == sys.ReadOnly {
 			err = m.Dst.Fail("write", "write", syscall.EBADF)
@@ -250,6 +253,9 @@ func (t *transfer) residue() []byte {
 		m.Unpipe()
 	}
 	left := m.Mem()
+	if len(left) == 0 {
+		left = m.Tail()
+	}
 	if len(left) == 0 || m.Src.Section || m.Src.Kind == engine.Zero {
 		return nil
 	}

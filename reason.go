@@ -84,6 +84,14 @@ const (
 	ReasonMeasured
 	// ReasonEncrypted: a *tls.Conn, whose bytes are not those of the connection under it.
 	ReasonEncrypted
+	// ReasonBodiesOff: a body of net/http, which is not spliced as long as
+	// zchttp.SpliceBodies has not switched that on, or once ZEROCOPY=httpbody=off.
+	ReasonBodiesOff
+	// ReasonForeignConn: a body of net/http whose connection is not of package zcnet: see
+	// zchttp.ListenAndServe, zchttp.Transport and zcnet.NewListener.
+	ReasonForeignConn
+	// ReasonUnverified: a body of net/http, whose inside is not known for this Go release.
+	ReasonUnverified
 
 	reasons // how many there are
 )
@@ -92,6 +100,7 @@ var reasonNames = [reasons]string{
 	"", "not-descriptor", "own-method", "prefix", "small", "start", "file-pages", "stable", "disabled", "append", "blocking",
 	"messages", "device", "same-file", "access", "no-pipe", "refused", "check", "nested", "layout", "platform",
 	"no-loan", "copied", "lent-elsewhere", "locked", "measured", "encrypted",
+	"bodies-off", "foreign-conn", "unverified",
 }
 
 var reasonTexts = [reasons]string{
@@ -122,6 +131,9 @@ var reasonTexts = [reasons]string{
 	ReasonLocked:        "could be lent memory if RLIMIT_MEMLOCK and net.core.optmem_max allowed it",
 	ReasonMeasured:      "is written to faster than lent to on this kernel",
 	ReasonEncrypted:     "encrypts its bytes in user memory",
+	ReasonBodiesOff:     "is a body of net/http, and zchttp.SpliceBodies is off",
+	ReasonForeignConn:   "is a body from a connection that is not of package zcnet",
+	ReasonUnverified:    "is a body of net/http, whose inside is unverified for this Go version",
 }
 
 // String returns the reason's short name, for logs and labels; "" for ReasonNone.

@@ -172,10 +172,10 @@ func (t *transfer) run(dst io.Writer, src io.Reader) error {
 	t.detectReader(src)
 	t.detectWriter(dst)
 	if t.leavesTo(src) {
-		t.watch.over(t.watched(dst), t.from.leaf)
+		t.watch.over(t.watched(dst), t.from.waits())
 		return t.plain(dst, src)
 	}
-	t.watch.over(t.watched(t.to.leaf), t.from.leaf)
+	t.watch.over(t.watched(t.to.leaf), t.from.waits())
 	if !t.to.standard || len(t.to.buffers) == 0 {
 		return t.between(dst, src)
 	}

@@ -34,12 +34,15 @@ func (t *transfer) turn(room int64) error {
 		if way == wayPiped && t.c.RawCalls {
 			t.m.UseRaw()
 		}
-		if way == wayPiped && t.c.LowWater {
+		if way == wayPiped && t.c.LowWater && t.from.conn == nil { // what follows a body may never come
 			t.m.UseLowWater()
 		}
 	}
 	switch way {
 	case wayPiped, wayTee:
+		if t.from.conn != nil {
+			return t.through(n)
+		}
 		return t.piped(n)
 	case wayDirect:
 		return t.direct(way, n, t.m.Splice)
@@ -141,6 +144,12 @@ func (t *transfer) piped(max int) error {
 	if t.fanned {
 		return t.distribute(n)
 	}
+	return t.pumpOut()
+}
+
+// pumpOut moves what is in the private pipe to the destination.
+func (t *transfer) pumpOut() error {
+	m := t.m
 	route := wayPiped.route(&m.Dst, &m.Src)
 	for m.InPipe() > 0 {
 		if err := t.beforeWrite(); err != nil {
@@ -249,7 +258,7 @@ func (t *transfer) buffered(max int, w why) error {
 		return err
 	}
 	src := &m.Src
-	if src.Pollable() && src.Kind != engine.TTY {
+	if src.Pollable() && src.Kind != engine.TTY && t.from.conn == nil {
 		return t.stream(max, w)
 	}
 	buf := t.cut(max)

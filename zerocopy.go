@@ -27,7 +27,7 @@
 //     says before and [Copier.Report] after which way the bytes went and why.
 //
 // The environment variable ZEROCOPY switches mechanisms off: "off" for all, or
-// names, as in "splice=off,sendfile=off". On systems other than Linux every Copy
+// names, as in "splice=off,sendfile=off", and "httpbody=off" the bodies of net/http. On systems other than Linux every Copy
 // is a plain copy.
 //
 // All functions are safe for concurrent use as far as their arguments are.
@@ -277,4 +277,14 @@ func parseEnvironment(text string) (off MechanismSet) {
 		}
 	}
 	return off
+}
+
+// switchedOff reports whether text, that of ZEROCOPY, has name=off.
+func switchedOff(text, name string) bool {
+	for item := range strings.SplitSeq(text, ",") {
+		if strings.TrimSpace(item) == name+"=off" {
+			return true
+		}
+	}
+	return false
 }

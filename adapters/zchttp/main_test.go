@@ -1,6 +1,7 @@
 package zchttp_test
 
 import (
+	"log"
 	"testing"
 
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
@@ -16,4 +17,14 @@ func must(t testing.TB, err error) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// quiet returns a log that goes to the test's.
+func quiet(t testing.TB) *log.Logger { return log.New(logTo{t}, "", 0) }
+
+type logTo struct{ t testing.TB }
+
+func (l logTo) Write(p []byte) (int, error) {
+	l.t.Logf("server: %s", p)
+	return len(p), nil
 }

@@ -12,6 +12,7 @@ import (
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/internal/engine"
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
@@ -87,6 +88,8 @@ type conn struct {
 	peekMu sync.Mutex
 	peeked atomic.Pointer[[]byte]
 	closed atomic.Bool
+
+	marked atomic.Pointer[engine.Marker] // whose Reads may splice
 }
 
 func (c *conn) base() *conn { return c }
@@ -148,8 +151,22 @@ func (c *conn) Read(p []byte) (int, error) {
 			return n, nil
 		}
 	}
+	if k := c.marked.Load(); k != nil {
+		if n, handled, err := k.Read(p); handled {
+			return n, err
+		}
+	}
 	return c.inner.Read(p)
 }
+
+// Mark implements engine.Marked.
+func (c *conn) Mark(k *engine.Marker) { c.marked.Store(k) }
+
+// Unmark implements engine.Marked.
+func (c *conn) Unmark(k *engine.Marker) { c.marked.CompareAndSwap(k, nil) }
+
+// Under implements engine.Marked.
+func (c *conn) Under() net.Conn { return c.inner }
 
 // Write implements net.Conn.
 func (c *conn) Write(p []byte) (int, error) { return c.inner.Write(p) }

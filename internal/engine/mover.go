@@ -22,7 +22,8 @@ const probeSize = 512
 // goroutine at a time. Get one from [NewMover] and give it back with Release.
 //
 // What it took from Src and Dst has not accepted is its residue: either in user
-// memory (Mem) or in the private pipe (InPipe), never in both.
+// memory (Mem) or in the private pipe (InPipe), never in both; but after ReadThrough
+// first in user memory, then in the pipe, and then in user memory again (Tail).
 type Mover struct {
 	Calls    *sys.Calls
 	Pool     *kpipe.Pool
@@ -37,7 +38,10 @@ type Mover struct {
 	pipe   *kpipe.Pipe // borrowed while it has bytes in it
 	keep   bool        // it is the caller's: see Load
 	inPipe int
+	excess int    // bytes that follow in the pipe and are nobody's: it cannot be used again
 	mem    []byte // residue in user memory
+	tail   []byte // and that behind what is in the pipe
+	thru   through
 
 	// What a callback is asked for and what it leaves behind.
 	max     int
@@ -91,6 +95,7 @@ func NewMover(calls *sys.Calls, pool *kpipe.Pool) *Mover {
 func (m *Mover) SetSrc(e End) {
 	m.low.end()
 	m.endRaw()
+	m.endThrough()
 	m.Src, m.raced, m.emptied = e, false, false
 }
 
@@ -99,6 +104,7 @@ func (m *Mover) Release() {
 	m.Discard()
 	m.low.end()
 	m.endRaw()
+	m.endThrough()
 	m.Dst, m.Src = End{}, End{}
 	m.Calls, m.Pool, m.mem, m.p, m.idleFn, m.op = nil, nil, nil, nil, nil, nil
 	m.err, m.srcErr, m.Syscalls, m.Class, m.NoPipe, m.raced, m.emptied = nil, nil, 0, 0, false, false, false
@@ -110,7 +116,7 @@ func (m *Mover) Discard() {
 	if m.pipe != nil {
 		m.Pool.Discard(m.pipe)
 	}
-	m.pipe, m.keep, m.inPipe, m.mem = nil, false, 0, nil
+	m.pipe, m.keep, m.inPipe, m.excess, m.mem, m.tail = nil, false, 0, 0, nil, nil
 }
 
 // Load lends m a pipe with n bytes in it, which are its residue then. It keeps the pipe,
@@ -139,17 +145,27 @@ func (m *Mover) TakeMem(n int) {
 }
 
 // Hold makes p the residue in user memory: bytes that were read elsewhere.
-func (m *Mover) Hold(p []byte) { m.mem = p }
+func (m *Mover) Hold(p []byte) {
+	if m.mem = p; len(p) == 0 {
+		m.mem = nil
+	}
+}
 
 // Unpipe reads the residue in the private pipe back into fresh memory, where Mem
-// has it from then on. It fails only if the kernel does.
+// has all there is from then on. It fails only if the kernel does, and what follows is
+// lost then.
 func (m *Mover) Unpipe() error {
 	if m.inPipe == 0 {
 		return nil
 	}
-	p := make([]byte, m.inPipe)
-	n, err := m.ReadPipe(p)
-	m.mem = p[:n]
+	first, tail := m.mem, m.tail
+	p := make([]byte, len(first)+m.inPipe, len(first)+m.inPipe+len(tail))
+	copy(p, first)
+	n, err := m.ReadPipe(p[len(first):])
+	if p = p[:len(first)+n]; err == nil {
+		p = append(p, tail...)
+	}
+	m.mem, m.tail = p, nil
 	return err
 }
 
@@ -178,12 +194,17 @@ func (m *Mover) Hand(to *Mover) {
 	m.pipe, m.inPipe, m.mem = nil, 0, nil
 }
 
-// putPipe gives the empty private pipe back.
+// putPipe gives the private pipe back, which has no residue any more.
 func (m *Mover) putPipe() {
-	if m.pipe != nil && !m.keep {
+	switch {
+	case m.pipe == nil || m.keep:
+		return
+	case m.excess > 0:
+		m.Pool.Discard(m.pipe)
+	default:
 		m.Pool.Put(m.pipe)
-		m.pipe = nil
 	}
+	m.pipe, m.excess = nil, 0
 }
 
 // Wait waits until the source has something, or found bytes by a plain read, which

@@ -1,0 +1,111 @@
+package zchttp_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"testing"
+
+	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
+)
+
+// serve runs a server until the end of the test, with connections of package zcnet or of net.
+func serve(t testing.TB, ours bool, h http.HandlerFunc) (addr string) {
+	t.Helper()
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	srv := &http.Server{Handler: h, ErrorLog: quiet(t)}
+	addr = ln.Addr().String()
+	if ours {
+		ln = zcnet.NewListener(ln)
+	}
+	done := make(chan struct{})
+	go func() { defer close(done); srv.Serve(ln) }()
+	t.Cleanup(func() { srv.Close(); <-done })
+	return addr
+}
+
+// client returns one whose connections are closed at the end of the test.
+func client(t testing.TB) *http.Client {
+	tr := &http.Transport{}
+	t.Cleanup(tr.CloseIdleConnections)
+	return &http.Client{Transport: tr}
+}
+
+// TestH41Declared: a Content-Length less than what a handler copies: what was declared is sent,
+// the rest stays where it was, and the handler gets http.ErrContentLength.
+func TestH41Declared(t *testing.T) {
+	t.Parallel()
+	content := ztest.Pattern(41).Bytes(200_000)
+	name := filepath.Join(t.TempDir(), "f")
+	must(t, os.WriteFile(name, content, 0o600))
+	file := func(t *testing.T) *os.File {
+		f, err := os.Open(name)
+		must(t, err)
+		return f
+	}
+	for _, ours := range []bool{false, true} {
+		for _, tt := range []struct {
+			reason   string
+			declared int
+			before   int // bytes that the handler writes itself
+			limit    int64
+			err      error
+			left     int64 // position of the file afterwards
+		}{
+			{"shorter than the file", 600, 0, -1, http.ErrContentLength, 600},
+			{"as long", len(content), 0, -1, nil, int64(len(content))},
+			{"some written before", 100_000, 1000, -1, http.ErrContentLength, 99_000},
+			{"all written before", 1000, 1000, -1, http.ErrContentLength, 0},
+			{"a limit beyond it", 5000, 0, 6000, http.ErrContentLength, 5000},
+			{"a limit at it", 5000, 0, 5000, nil, 5000},
+			{"a limit within", 5000, 1000, 4000, nil, 4000},
+		} {
+			t.Run(tt.reason+"/ours="+strconv.FormatBool(ours), func(t *testing.T) {
+				t.Parallel()
+				type result struct {
+					n   int64
+					err error
+					at  int64
+					lim int64
+				}
+				results := make(chan result, 1)
+				addr := serve(t, ours, func(w http.ResponseWriter, r *http.Request) {
+					f := file(t)
+					defer f.Close()
+					w.Header().Set("Content-Length", strconv.Itoa(tt.declared))
+					w.Write(content[:tt.before])
+					var src io.Reader = f
+					limit := &io.LimitedReader{R: f, N: tt.limit}
+					if tt.limit >= 0 {
+						src = limit
+					}
+					n, err := zerocopy.Copy(w, src)
+					at, _ := f.Seek(0, io.SeekCurrent)
+					results <- result{n, err, at, limit.N}
+				})
+				resp, err := client(t).Get("http://" + addr)
+				must(t, err)
+				got, err := io.ReadAll(resp.Body)
+				resp.Body.Close()
+				must(t, err)
+				want := append(bytes.Clone(content[:tt.before]), content[:tt.declared-tt.before]...)
+				ztest.Equal(t, "body", got, want)
+				r := <-results
+				if !errors.Is(r.err, tt.err) || r.n != int64(tt.declared-tt.before) || r.at != tt.left {
+					t.Errorf("n = %d, at %d, %v", r.n, r.at, r.err)
+				}
+				if tt.limit >= 0 && r.lim != tt.limit-r.n {
+					t.Errorf("%d left of the limit", r.lim)
+				}
+			})
+		}
+	}
+}

@@ -1,0 +1,109 @@
+package zerocopy
+
+import (
+	"io"
+	"os"
+	"sync"
+
+	"github.com/zerocopy-go/zerocopy/internal/bodies"
+	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
+)
+
+// A body of net/http is read through its own Read, which knows where it ends, and yet spliced,
+// by the connection of package zcnet that is under it: see engine.Mover.ReadThrough.
+
+// foundBody ends the chain at r, a body.
+func (c *Copier) foundBody(ch *chain, r io.Reader, b stdtypes.Body) {
+	at, reason := r, ReasonNone
+	conn, ours := b.Conn.(engine.Marked)
+	switch {
+	case bodiesOff() || !bodies.On():
+		reason = ReasonBodiesOff
+		if bodies.Unverified() {
+			reason = ReasonUnverified
+		}
+	case b.Unverified:
+		reason = ReasonUnverified
+	case b.Foreign != nil:
+		at, _ = b.Foreign.(io.Reader)
+		reason = opaque(at)
+	case b.Conn == nil: // closed, or somebody reads it
+		reason = ReasonNested
+	case !ours:
+		at, reason = b.Conn, ReasonForeignConn
+		if stdtypes.Encrypts(at) {
+			reason = ReasonEncrypted
+		}
+	default:
+		end, ok := engine.Inspect(c.calls, conn.Under(), true)
+		if ok && end.Kind.Socket() {
+			ch.leaf, ch.end, ch.conn, ch.chunked = r, end, conn, b.Chunked
+			return
+		}
+		at, reason = b.Conn, ReasonAccess
+		if end.Kind == engine.None {
+			reason = ReasonNotDescriptor
+		}
+	}
+	ch.unknown(r, reason)
+	ch.why = becauseOf(reason, SourceEnd, at)
+}
+
+// bodiesOff reports whether ZEROCOPY has httpbody=off. It is read once.
+var bodiesOff = sync.OnceValue(func() bool { return switchedOff(os.Getenv("ZEROCOPY"), "httpbody") })
+
+// waits returns what has the deadline that ends a wait for the leaf.
+func (ch *chain) waits() any {
+	if ch.conn != nil {
+		return ch.conn.Under()
+	}
+	return ch.leaf
+}
+
+// through moves one chunk of a body.
+func (t *transfer) through(max int) error {
+	m := t.m
+	if !bodies.On() {
+		t.ways = ways{why: becauseOf(ReasonBodiesOff, SourceEnd, t.from.leaf)}
+		t.next = 0
+		return nil
+	}
+	t.buffer.put()
+	if err := t.beforeRead(); err != nil {
+		return err
+	}
+	m.Class = t.pace.class
+	n, refused, err := m.ReadThrough(t.from.conn, t.from.leaf.Read, t.from.chunked, max)
+	noPipe := m.NoPipe
+	if n > 0 {
+		t.pace.drained(n, max, m.Filled())
+		if err := t.emit(); err != nil {
+			return err
+		}
+	}
+	if noPipe || refused != nil {
+		m.NoPipe = noPipe
+		t.refused(refused)
+	} else if n > 0 {
+		t.consumed, t.zeros = true, 0
+	}
+	return t.sourceError(err)
+}
+
+// emit delivers what a Read of a body has come to: what net/http had read ahead, what is in the
+// pipe, and what follows.
+func (t *transfer) emit() error {
+	ahead := becauseOf(ReasonPrefix, SourceEnd, t.from.leaf)
+	if t.m.InPipe() == 0 {
+		ahead.reason = ReasonSmall
+	}
+	if err := t.deliver(len(t.from.layers), ahead); err != nil {
+		return err
+	}
+	if err := t.pumpOut(); err != nil {
+		return err
+	}
+	t.m.Tail()
+	return t.deliver(len(t.from.layers), ahead)
+}

@@ -1,0 +1,190 @@
+package engine
+
+import (
+	"net"
+	"sync"
+
+	"github.com/zerocopy-go/zerocopy/internal/sys"
+)
+
+// A body of net/http is a Reader between us and its connection: it knows where the body ends
+// and where a chunk does. It is read into a marker, memory that is known by its address. A
+// connection that is asked to read into a marker may splice into the private pipe instead, and
+// notes which part of the marker those bytes stand for. What the Read returns is then, in this
+// order: bytes in the marker, bytes in the pipe, bytes in the marker.
+
+// markerSize is the most that one Read is asked for: the largest pipe (kpipe.Sizes).
+const markerSize = 1 << 20
+
+const (
+	// leastSpliced is below what a Read is a plain one, see shortDrain of the root package.
+	leastSpliced = 16 << 10
+	// plainRead is what is asked for where little is ready: io.Copy's buffer, since a Read of a
+	// chunked body keeps what it has until it has as much as it was asked for, or the chunk ends.
+	plainRead = 32 << 10
+	// readAhead is the most that bufio.Reader takes for the framing of chunks in between: net/http's
+	// buffers, on the server always, on the client unless Transport.ReadBufferSize is larger.
+	readAhead = 4096
+)
+
+// A Marker is memory of which a slice is known wherever it turns up, as long as its capacity is
+// not cut.
+type Marker struct {
+	mem  []byte
+	last *byte  // of mem; never changes
+	m    *Mover // whose it is: for the goroutine of its Read alone
+}
+
+// holds reports whether p is the marker's, up to its end. Any goroutine may ask.
+func (k *Marker) holds(p []byte) bool { return cap(p) > 0 && &p[:cap(p)][cap(p)-1] == k.last }
+
+// A Marked is a connection of package zcnet.
+type Marked interface {
+	// Mark has Reads into the marker be Reads of [Marker.Read]. The last one marked counts.
+	Mark(*Marker)
+	// Unmark ends that, if the marker is still that one.
+	Unmark(*Marker)
+	// Under returns the connection under it.
+	Under() net.Conn
+}
+
+// Read is a Read of the marked connection, of which the Mover's source is the one under it. It
+// is only asked where handled is true.
+func (k *Marker) Read(p []byte) (n int, handled bool, err error) {
+	if !k.holds(p) || !k.m.thru.splices || len(p) < leastSpliced {
+		return 0, false, nil
+	}
+	m := k.m
+	// One segment a Read: the next one waits perhaps, and the pipe is not empty.
+	m.thru.splices = false
+	n, handled, err = m.Drain(len(p))
+	switch {
+	case !handled || n == 0 && err == nil:
+		m.thru.refused = m.err
+		return 0, false, nil
+	case err != nil:
+		return 0, true, err
+	case m.inPipe == 0: // a plain read had to tell
+		n = copy(p, m.mem)
+		m.mem = nil
+		return n, true, nil
+	}
+	m.thru.at = len(k.mem) - cap(p)
+	return n, true, nil
+}
+
+// through is how a Mover reads what is not its source itself.
+type through struct {
+	marker  *Marker
+	conn    Marked
+	splices bool  // the connection may splice
+	at      int   // what is in the pipe stands for the marker from here on
+	refused error // why it did not
+}
+
+// ReadThrough has read fill the private pipe, or memory, with at most most bytes of what comes from
+// conn, the connection over the source. n bytes are residue then: [Mover.Mem], what is in
+// the pipe, and [Mover.Tail]. Whatever n is, err is what read has returned. refused says why
+// nothing was spliced that could have been, with NoPipe or the kernel's answer.
+//
+// With several, one call of read may read from conn several times, and does not return before it
+// has what it was asked for or conn would not have given it any more: then it is asked
+// for no more than is there.
+func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), several bool, most int) (n int, refused, err error) {
+	t := &m.thru
+	if t.marker == nil {
+		t.marker, t.conn = newMarker(m), conn
+		conn.Mark(t.marker)
+	}
+	p := t.marker.mem
+	p = p[:min(most, len(p))]
+	m.mem, m.NoPipe, m.err = nil, false, nil
+	t.splices, t.at, t.refused = true, 0, nil
+	if several {
+		ready := 0
+		m.Src.Raw.Control(func(fd uintptr) { ready, _ = m.Calls.Buffered(int(fd)) })
+		if ready -= readAhead; ready < leastSpliced {
+			t.splices, ready = false, plainRead
+		}
+		p = p[:min(len(p), ready)]
+	}
+	n, err = read(p)
+	if m.inPipe == 0 {
+		m.Hold(p[:n:len(p)]) // panics, as io.Copy, where n > len(p) (H39)
+		return n, t.refused, err
+	}
+	end := t.at + m.inPipe
+	m.Hold(p[:min(t.at, n):len(p)])
+	m.trim(end - max(n, t.at))
+	if n > end {
+		m.tail = p[end:n:len(p)]
+	}
+	return n, t.refused, err
+}
+
+// trim takes the last n bytes off what is in the pipe: nobody gets them. As with MaxBytesReader,
+// which asks for one more than it returns.
+func (m *Mover) trim(n int) {
+	if n <= 0 {
+		return
+	}
+	m.excess = n
+	if m.inPipe -= n; m.inPipe == 0 {
+		m.putPipe()
+	}
+}
+
+// Tail makes what follows the pipe's bytes Mem, once those have been moved and Mem is empty.
+func (m *Mover) Tail() []byte {
+	if len(m.tail) > 0 {
+		m.mem, m.tail = m.tail, nil
+	}
+	return m.mem
+}
+
+// endThrough gives the marker back.
+func (m *Mover) endThrough() {
+	t := &m.thru
+	if t.marker == nil {
+		return
+	}
+	t.conn.Unmark(t.marker)
+	t.marker.free()
+	*t = through{}
+}
+
+// markers are those that nobody uses, at most maxMarkers: what a plain read has written to them
+// is memory that is held.
+var markers struct {
+	mu   sync.Mutex
+	free []*Marker
+}
+
+const maxMarkers = 16
+
+func newMarker(m *Mover) *Marker {
+	markers.mu.Lock()
+	defer markers.mu.Unlock()
+	if last := len(markers.free) - 1; last >= 0 {
+		k := markers.free[last]
+		markers.free = markers.free[:last]
+		k.m = m
+		return k
+	}
+	p, _, err := m.Calls.Map(markerSize, false)
+	if err != nil {
+		p = make([]byte, plainRead)
+	}
+	return &Marker{mem: p, last: &p[len(p)-1], m: m}
+}
+
+func (k *Marker) free() {
+	k.m = nil
+	markers.mu.Lock()
+	defer markers.mu.Unlock()
+	if len(markers.free) < maxMarkers {
+		markers.free = append(markers.free, k)
+		return
+	}
+	sys.Unmap(k.mem)
+}
