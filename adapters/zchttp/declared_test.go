@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -12,25 +11,8 @@ import (
 	"testing"
 
 	"github.com/zerocopy-go/zerocopy"
-	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
-
-// serve runs a server until the end of the test, with connections of package zcnet or of net.
-func serve(t testing.TB, ours bool, h http.HandlerFunc) (addr string) {
-	t.Helper()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	srv := &http.Server{Handler: h, ErrorLog: quiet(t)}
-	addr = ln.Addr().String()
-	if ours {
-		ln = zcnet.NewListener(ln)
-	}
-	done := make(chan struct{})
-	go func() { defer close(done); srv.Serve(ln) }()
-	t.Cleanup(func() { srv.Close(); <-done })
-	return addr
-}
 
 // client returns one whose connections are closed at the end of the test.
 func client(t testing.TB) *http.Client {

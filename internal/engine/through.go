@@ -4,6 +4,7 @@ import (
 	"net"
 	"sync"
 
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/sys"
 )
 
@@ -88,8 +89,8 @@ type through struct {
 // nothing was spliced that could have been, with NoPipe or the kernel's answer.
 //
 // With several, one call of read may read from conn several times, and does not return before it
-// has what it was asked for or conn would not have given it any more: then it is asked
-// for no more than is there.
+// has what it was asked for, or the chunk ends: then it is asked for no more than is there and
+// fits into the pipe.
 func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), several bool, most int) (n int, refused, err error) {
 	t := &m.thru
 	if t.marker == nil {
@@ -106,7 +107,7 @@ func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), several
 		if ready -= readAhead; ready < leastSpliced {
 			t.splices, ready = false, plainRead
 		}
-		p = p[:min(len(p), ready)]
+		p = p[:min(len(p), ready, kpipe.Sizes[m.Class])]
 	}
 	n, err = read(p)
 	if m.inPipe == 0 {

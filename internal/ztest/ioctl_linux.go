@@ -11,6 +11,7 @@ import (
 // Numbers of the kernel's interface that package syscall does not have.
 const (
 	fionread      = 0x541b // also TIOCINQ and SIOCINQ
+	siocoutq      = 0x5411
 	tiocsptlck    = 0x40045431
 	tiocgptn      = 0x80045430
 	fSetpipeSz    = 1031
@@ -47,6 +48,18 @@ func Queued(c syscall.Conn) (n int, err error) {
 	err = control(c, func(fd uintptr) error {
 		var v int32
 		err := ioctl(fd, fionread, unsafe.Pointer(&v))
+		n = int(v)
+		return err
+	})
+	return n, err
+}
+
+// Unsent is the number of bytes that the TCP connection c has sent and its peer's kernel has not
+// acknowledged.
+func Unsent(c syscall.Conn) (n int, err error) {
+	err = control(c, func(fd uintptr) error {
+		var v int32
+		err := ioctl(fd, siocoutq, unsafe.Pointer(&v))
 		n = int(v)
 		return err
 	})
