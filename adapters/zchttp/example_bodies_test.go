@@ -25,6 +25,7 @@ func ExampleSpliceBodies() {
 		log.Fatal(err)
 	}
 	defer os.Remove(f.Name())
+	defer f.Close()
 	addrs := make(chan net.Addr, 1)
 	srv := &http.Server{
 		Addr: "127.0.0.1:0",

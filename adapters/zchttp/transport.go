@@ -19,7 +19,7 @@ func Transport(t *http.Transport) *http.Transport {
 	if t == nil { // somebody has replaced it
 		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
-	t = t.Clone()
+	t = t.Clone() // which has HTTP/2 if t does; a dialer that t had itself would switch it off
 	dial := t.DialContext
 	if dial == nil && t.Dial != nil {
 		old := t.Dial
@@ -27,10 +27,6 @@ func Transport(t *http.Transport) *http.Transport {
 	}
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
-		// A dialer of one's own switches HTTP/2 off, unless it is asked for.
-		if t.TLSClientConfig == nil && t.DialTLSContext == nil && t.DialTLS == nil {
-			t.ForceAttemptHTTP2 = true
-		}
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)

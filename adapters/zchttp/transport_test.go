@@ -46,8 +46,8 @@ func TestTransport(t *testing.T) {
 		{"a dialer", &http.Transport{DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 			return dialer("new")(network, addr)
 		}}, plain.URL, "new", "HTTP/1.1"},
-		{"HTTP/2 where it was asked for", &http.Transport{TLSClientConfig: trust, ForceAttemptHTTP2: true}, secure.URL, "", "HTTP/2.0"},
-		{"none where there was none", &http.Transport{TLSClientConfig: trust}, secure.URL, "", "HTTP/1.1"},
+		{"HTTP/2 where it was asked for", &http.Transport{TLSClientConfig: trust.Clone(), ForceAttemptHTTP2: true}, secure.URL, "", "HTTP/2.0"},
+		{"none where there was none", &http.Transport{TLSClientConfig: trust.Clone()}, secure.URL, "", "HTTP/1.1"},
 	} {
 		seen = ""
 		tr := zchttp.Transport(tt.from)
@@ -69,8 +69,13 @@ func TestTransport(t *testing.T) {
 			t.Errorf("%s: %T, dialled by %q, %s", tt.name, conn, seen, proto)
 		}
 	}
-	if tr := zchttp.Transport(&http.Transport{}); !tr.ForceAttemptHTTP2 {
-		t.Error("the zero Transport speaks HTTP/2")
+	tr := zchttp.Transport(&http.Transport{}) // speaks HTTP/2 by itself
+	tr.TLSClientConfig.RootCAs = trust.RootCAs
+	resp, err := (&http.Client{Transport: tr}).Get(secure.URL)
+	must(t, err)
+	defer tr.CloseIdleConnections()
+	if resp.Body.Close(); resp.ProtoMajor != 2 {
+		t.Error(resp.Proto)
 	}
 }
 
