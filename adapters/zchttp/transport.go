@@ -19,7 +19,11 @@ func Transport(t *http.Transport) *http.Transport {
 	if t == nil { // somebody has replaced it
 		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
 	}
-	t = t.Clone() // which has HTTP/2 if t does; a dialer that t had itself would switch it off
+	from := t
+	t = t.Clone()
+	if t.TLSNextProto == nil && from.TLSNextProto["h2"] != nil {
+		t.ForceAttemptHTTP2 = true // a dialer that is set switches HTTP/2 off, unless it is asked for
+	}
 	dial := t.DialContext
 	if dial == nil && t.Dial != nil {
 		old := t.Dial
