@@ -21,8 +21,10 @@ const pieceSize = 64 << 10
 // All that HTTP asks is left to http.ServeContent: preconditions, If-Range, ranges, HEAD.
 func (h *FileHandler) serve(w http.ResponseWriter, r *http.Request, c *content) {
 	head := w.Header()
+	rw := &fileWriter{ResponseWriter: w, h: h, c: c}
 	if _, ok := head["Content-Type"]; !ok {
 		head.Set("Content-Type", contentType(c))
+		rw.typed = true
 	}
 	if h.o.CacheControl != nil {
 		if v := h.o.CacheControl(c.name, c.info); v != "" {
@@ -30,7 +32,6 @@ func (h *FileHandler) serve(w http.ResponseWriter, r *http.Request, c *content) 
 		}
 	}
 	modified := c.info.ModTime()
-	rw := &fileWriter{ResponseWriter: w, h: h, c: c}
 	if len(h.o.Precompressed) > 0 {
 		head.Add("Vary", "Accept-Encoding")
 		side, coding, plain := h.sidecar(r, c)
@@ -78,8 +79,9 @@ type fileWriter struct {
 	http.ResponseWriter
 	h       *FileHandler
 	c       *content
-	encoded bool
-	short   bool
+	encoded bool // c is a compressed file
+	typed   bool // the Content-Type is ours
+	short   bool // c had less than it should
 
 	idle    *http.ResponseController // nil without an IdleTimeout
 	written time.Time                // bound of the whole response; zero: none
@@ -91,10 +93,16 @@ var _ io.ReaderFrom = (*fileWriter)(nil)
 func (w *fileWriter) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
 // WriteHeader adds the Content-Length where ServeContent leaves it out because of
-// a Content-Encoding: here it is known.
+// a Content-Encoding: here it is known. An answer without a body has no type.
 func (w *fileWriter) WriteHeader(code int) {
-	if w.encoded && code == http.StatusOK {
-		w.Header().Set("Content-Length", strconv.FormatInt(w.c.size, 10))
+	switch h := w.Header(); {
+	case code == http.StatusOK && w.encoded:
+		h.Set("Content-Length", strconv.FormatInt(w.c.size, 10))
+	case code == http.StatusPreconditionFailed:
+		h.Del("Content-Encoding")
+		if w.typed {
+			h.Del("Content-Type")
+		}
 	}
 	w.ResponseWriter.WriteHeader(code)
 }
