@@ -23,7 +23,14 @@ import (
 //	p.Transport = zchttp.Transport(myTransport)
 //
 // The client's side needs a connection of net or of zcnet: see [ListenAndServe].
-func ReverseProxy(p *httputil.ReverseProxy) *Proxy { return &Proxy{proxy: p} }
+//
+// It panics if p is nil.
+func ReverseProxy(p *httputil.ReverseProxy) *Proxy {
+	if p == nil {
+		panic("zchttp: ReverseProxy of nil")
+	}
+	return &Proxy{proxy: p}
+}
 
 // A Proxy is the handler that [ReverseProxy] returns. Its fields must not be changed once it
 // serves.
@@ -52,6 +59,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		defer x.report()
 	}
 	x.http.ServeHTTP(x, r)
+	x.returned = true
 }
 
 // An exchange is one request and its response. It is also the ResponseWriter that the copy of
@@ -61,11 +69,13 @@ type exchange struct {
 	w       http.ResponseWriter
 	request *http.Request
 	http    httputil.ReverseProxy
-	header  int
-	plain   int64 // how many bytes of the body have been written by Write
-	why     string
+	header  int    // the status
+	plain   int64  // how many bytes of the body have been written by Write
+	why     string // why by Write
 	body    *responseBody
 	tunnel  *tunnel
+
+	returned bool
 
 	mu      sync.Mutex
 	copying bool // w is being written to by ReadFrom

@@ -10,8 +10,11 @@ import (
 // A ProxyReport is what became of one request to a [Proxy]. The bytes of a request's body,
 // which package net/http moves by itself, are not in it: see zerocopy.SetDefault.
 type ProxyReport struct {
-	// Status is the status that was sent, 0 if none was.
+	// Status is the status that was sent. It is 0 if none was, and where an ErrorHandler
+	// has answered.
 	Status int
+	// Aborted: the client's connection was cut off, since the response could not be completed.
+	Aborted bool
 	// Written is how many bytes of the response's body were written to the client.
 	Written int64
 	// Copy is the report of the copy that carried the body but for its first 4 KiB at most.
@@ -26,20 +29,25 @@ type ProxyReport struct {
 
 // String returns the report on one line, for logs.
 func (r ProxyReport) String() string {
-	switch {
-	case r.Tunnel != nil:
+	if r.Tunnel != nil {
 		return fmt.Sprintf("%d, %v", r.Status, r.Tunnel)
-	case r.Copy.Steps != nil:
-		return fmt.Sprintf("%d, %d bytes, of which %s", r.Status, r.Written, r.Copy.Summary())
-	case r.Why != "":
-		return fmt.Sprintf("%d, %d bytes (buffered: %s)", r.Status, r.Written, r.Why)
 	}
-	return fmt.Sprintf("%d, %d bytes", r.Status, r.Written)
+	text := fmt.Sprintf("%d, %d bytes", r.Status, r.Written)
+	switch {
+	case r.Copy.Steps != nil:
+		text += ", of which " + r.Copy.Summary()
+	case r.Why != "":
+		text += " (buffered: " + r.Why + ")"
+	}
+	if r.Aborted {
+		text += ", aborted"
+	}
+	return text
 }
 
 // report calls Report.
 func (x *exchange) report() {
-	r := ProxyReport{Status: x.header, Written: x.plain, Why: x.why}
+	r := ProxyReport{Status: x.header, Written: x.plain, Why: x.why, Aborted: !x.returned}
 	if x.body != nil {
 		r.Copy = x.body.report
 		r.Written += x.body.report.Written
