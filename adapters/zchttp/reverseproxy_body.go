@@ -93,8 +93,14 @@ func (r *restOfBody) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// WriteTo implements io.WriterTo.
+// WriteTo implements io.WriterTo. A ResponseWriter is that of somebody who has handed the body on by
+// io.Copy, and is on the way to the connection.
 func (r *restOfBody) WriteTo(w io.Writer) (int64, error) {
+	if _, ok := w.(http.ResponseWriter); ok {
+		if w, ok := w.(io.ReaderFrom); ok {
+			return w.ReadFrom(r)
+		}
+	}
 	from := zerocopy.Default()
 	c := from.Clone()
 	if pool := r.b.x.http.BufferPool; pool != nil {

@@ -34,7 +34,7 @@ func (r ProxyReport) String() string {
 	}
 	text := fmt.Sprintf("%d, %d bytes", r.Status, r.Written)
 	switch {
-	case r.Copy.Steps != nil:
+	case len(r.Copy.Steps) > 0:
 		text += ", of which " + r.Copy.Summary()
 	case r.Why != "":
 		text += " (buffered: " + r.Why + ")"
