@@ -237,7 +237,7 @@ func TestProxySame(t *testing.T) {
 		{"no header", scene{request: getting(), backend: raw()}, ""},
 		{"malformed", scene{request: getting(), backend: raw("nonsense\r\n\r\n")}, ""},
 
-		{"short by all", scene{request: getting(), backend: raw(typed(size))}, ""}, // no byte came
+		{"short by all", scene{request: getting(), backend: raw(typed(size))}, ""},                        // no byte came
 		{"short at 100", scene{request: getting(), backend: raw(typed(size), string(content[:100]))}, ""}, // they came before the copy
 		{"short at 100000", scene{request: getting(), backend: raw(typed(size), string(content[:100000]))}, taken},
 		{"short by one", scene{request: getting(), backend: raw(typed(size), string(content[:size-1]))}, taken},
