@@ -40,7 +40,10 @@ func large(header ...string) http.HandlerFunc {
 	}
 }
 
-// raw answers with a text, in pieces that are flushed, and closes or resets.
+// pause is a piece that lets the others arrive one by one, as a rule.
+const pause = "pause"
+
+// raw answers with a text, in pieces, and closes.
 func raw(pieces ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -49,7 +52,11 @@ func raw(pieces ...string) http.HandlerFunc {
 		}
 		defer c.Close()
 		for _, p := range pieces {
-			io.WriteString(c, p)
+			if p == pause {
+				time.Sleep(20 * time.Millisecond)
+			} else {
+				io.WriteString(c, p)
+			}
 		}
 	}
 }
@@ -139,7 +146,8 @@ func TestProxySame(t *testing.T) {
 		{"204", scene{request: getting(), backend: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }}, "no body"},
 		{"304", scene{request: getting(), backend: raw("HTTP/1.1 304 Not Modified\r\nContent-Length: 3000000\r\n\r\n")}, "no body"},
 		{"no content type", scene{request: getting(), backend: raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), string(content))}, taken},
-		{"html without content type", scene{request: getting(), backend: raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<html>", 6+size), string(content))}, taken},
+		{"html without content type", scene{request: getting(), backend: raw(
+			fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<!DOC", len("<!DOCTYPE HTML>")+size), pause, "TYPE HTML>", pause, string(content))}, taken},
 		{"content encoding", scene{request: getting("Accept-Encoding: br"), backend: large("Content-Encoding", "br")}, taken},
 		{"content type", scene{request: getting(), backend: large("Content-Type", "text/plain")}, taken},
 		{"event stream", scene{request: getting(), backend: large("Content-Type", "text/event-stream")}, taken},

@@ -41,17 +41,29 @@ type outcome struct {
 	Events    []string // of functions of the proxy
 }
 
-// A happening collects events and log lines.
-type happening struct {
-	mu     sync.Mutex
-	log    bytes.Buffer
-	events []string
+// Lines are what a logger has written, from any goroutine.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
 }
 
-func (h *happening) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.log.Write(p)
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A happening collects events and log lines.
+type happening struct {
+	log    lines
+	mu     sync.Mutex
+	events []string
 }
 
 func (h *happening) note(format string, args ...any) {
@@ -90,7 +102,7 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 		tr = zchttp.Transport(tr)
 	}
 	defer tr.CloseIdleConnections()
-	p := &httputil.ReverseProxy{Transport: tr, ErrorLog: log.New(&h, "", 0)}
+	p := &httputil.ReverseProxy{Transport: tr, ErrorLog: log.New(&h.log, "", 0)}
 	p.Rewrite = func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: backend}) }
 	if s.setup != nil {
 		s.setup(p)
