@@ -40,7 +40,10 @@ func large(header ...string) http.HandlerFunc {
 	}
 }
 
-// raw answers with a text, in pieces that are flushed, and closes or resets.
+// pause is a piece that lets the others arrive one by one, as a rule.
+const pause = "pause"
+
+// raw answers with a text, in pieces, and closes.
 func raw(pieces ...string) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		c, _, err := http.NewResponseController(w).Hijack()
@@ -49,7 +52,11 @@ func raw(pieces ...string) http.HandlerFunc {
 		}
 		defer c.Close()
 		for _, p := range pieces {
-			io.WriteString(c, p)
+			if p == pause {
+				time.Sleep(20 * time.Millisecond)
+			} else {
+				io.WriteString(c, p)
+			}
 		}
 	}
 }
@@ -138,8 +145,9 @@ func TestProxySame(t *testing.T) {
 		{"HEAD", scene{request: "HEAD / HTTP/1.1\nHost: front\n\n", backend: large()}, "no body"},
 		{"204", scene{request: getting(), backend: func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(204) }}, "no body"},
 		{"304", scene{request: getting(), backend: raw("HTTP/1.1 304 Not Modified\r\nContent-Length: 3000000\r\n\r\n")}, "no body"},
-		{"no content type", scene{request: getting(), backend: large()}, taken},
-		{"html without content type", scene{request: getting(), backend: raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<html>", 6+size), string(content))}, taken},
+		{"no content type", scene{request: getting(), backend: raw(fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", size), string(content))}, taken},
+		{"html without content type", scene{request: getting(), backend: raw(
+			fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<!DOC", len("<!DOCTYPE HTML>")+size), pause, "TYPE HTML>", pause, string(content))}, taken},
 		{"content encoding", scene{request: getting("Accept-Encoding: br"), backend: large("Content-Encoding", "br")}, taken},
 		{"content type", scene{request: getting(), backend: large("Content-Type", "text/plain")}, taken},
 		{"event stream", scene{request: getting(), backend: large("Content-Type", "text/event-stream")}, taken},
@@ -152,7 +160,7 @@ func TestProxySame(t *testing.T) {
 			w.Write(content)
 		}}, taken},
 		{"chunked", scene{request: getting(), backend: func(w http.ResponseWriter, r *http.Request) { w.Write(content) }}, "unknown length"},
-		{"until EOF", scene{request: getting(), backend: raw("HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n", string(content))}, "unknown length"},
+		{"until EOF", scene{request: getting(), backend: raw("HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: x/y\r\n\r\n", string(content))}, "unknown length"},
 		{"HTTP/1.0 backend", scene{request: getting(), backend: raw(fmt.Sprintf("HTTP/1.0 200 OK\r\nContent-Length: %d\r\n\r\n", size), string(content))}, taken},
 		{"HTTP/1.0 client", scene{request: "GET / HTTP/1.0\nHost: front\n\n", close: true, backend: large("Content-Type", "a/b")}, taken},
 		{"HTTP/1.0 client, keep-alive", scene{request: "GET / HTTP/1.0\nHost: front\nConnection: keep-alive\n\n", backend: large()}, taken},
@@ -187,6 +195,12 @@ func TestProxySame(t *testing.T) {
 		{"POST large", scene{request: fmt.Sprintf("POST / HTTP/1.1\nHost: front\nContent-Length: %d\n\n", 1<<20) + strings.Repeat("x", 1<<20), backend: large()}, taken},
 		{"POST chunked, with trailer", scene{request: "POST / HTTP/1.1\nHost: front\nTransfer-Encoding: chunked\nTrailer: X-T\n\n5\nhello\n0\nX-T: 1\n\n", backend: large()}, taken},
 		{"POST expecting 100", scene{request: "POST / HTTP/1.1\nHost: front\nContent-Length: 5\nExpect: 100-continue\n\nhello", backend: large()}, taken},
+
+		{"POST at the limit", scene{request: fmt.Sprintf("POST / HTTP/1.1\nHost: front\nContent-Length: %d\n\n", 1<<20) + strings.Repeat("x", 1<<20), backend: large(), wrap: limited(1 << 20)}, taken},
+		{"POST beyond the limit", scene{request: fmt.Sprintf("POST / HTTP/1.1\nHost: front\nContent-Length: %d\n\n", 1<<20) + strings.Repeat("x", 1<<20), backend: large(), broken: true, wrap: limited(1<<20 - 1)}, ""},
+		{"POST short", scene{request: "POST / HTTP/1.1\nHost: front\nContent-Length: 1000000\n\nhello", backend: large(), half: true}, ""},
+		{"POST short, chunked", scene{request: "POST / HTTP/1.1\nHost: front\nTransfer-Encoding: chunked\n\n5\nhello\n", backend: large(), half: true}, ""},
+		{"stale connections", scene{request: getting() + getting() + getting(), backend: raw(typed(5), "hello")}, "small"},
 
 		{"ModifyResponse", scene{request: getting(), backend: large("X-A", "1"), setup: modify(func(res *http.Response) error {
 			note(res.Request, "%s", res.Header.Get("X-A"))
@@ -269,11 +283,13 @@ func TestProxySame(t *testing.T) {
 		{"flushed by a timer", scene{request: getting(), backend: slowly, setup: func(p *httputil.ReverseProxy) { p.FlushInterval = time.Microsecond }}, taken},
 		{"BufferPool", scene{request: getting(), backend: large(), setup: func(p *httputil.ReverseProxy) { p.BufferPool = pool{} }}, taken},
 
-		{"middleware without ReadFrom", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter) http.ResponseWriter { return onlyWriter{w} }},
+		{"middleware without ReadFrom", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return onlyWriter{w} }},
 			"zchttp_test.onlyWriter has no ReadFrom"},
-		{"middleware with ReadFrom", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter) http.ResponseWriter { return &countingWriter{ResponseWriter: w} }},
+		{"middleware with ReadFrom", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
+			return &countingWriter{ResponseWriter: w}
+		}},
 			taken},
-		{"middleware has set a length", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter) http.ResponseWriter {
+		{"middleware has set a length", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
 			w.Header().Set("Content-Length", "70000")
 			return w
 		}}, "length changed"},
@@ -286,7 +302,7 @@ func TestProxySame(t *testing.T) {
 		{"upgrade", scene{request: getting("Connection: Upgrade", "Upgrade: a"), backend: raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n", "hello"), close: true}, ""},
 		{"upgrade through a writer that cannot", scene{
 			request: getting("Connection: Upgrade", "Upgrade: a"), backend: raw("HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: a\r\n\r\n", "hello"),
-			wrap: func(w http.ResponseWriter) http.ResponseWriter { return onlyWriter{w} },
+			wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter { return onlyWriter{w} },
 			setup: func(p *httputil.ReverseProxy) {
 				p.ErrorHandler = func(w http.ResponseWriter, r *http.Request, err error) { w.WriteHeader(502) }
 			},
@@ -323,6 +339,14 @@ func TestProxySame(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// limited is a middleware that bounds the body of requests.
+func limited(n int64) func(http.ResponseWriter, *http.Request) http.ResponseWriter {
+	return func(w http.ResponseWriter, r *http.Request) http.ResponseWriter {
+		r.Body = http.MaxBytesReader(w, r.Body, n)
+		return w
 	}
 }
 

@@ -24,10 +24,12 @@ import (
 // A scene is a reverse proxy between a client that speaks by the byte and a backend.
 type scene struct {
 	backend http.HandlerFunc
-	setup   func(p *httputil.ReverseProxy)                // beyond a Rewrite to the backend
-	wrap    func(http.ResponseWriter) http.ResponseWriter // what a middleware would
-	request string                                        // without the second one, which asks for /end
-	close   bool                                          // no second one
+	setup   func(p *httputil.ReverseProxy)                               // beyond a Rewrite to the backend
+	wrap    func(http.ResponseWriter, *http.Request) http.ResponseWriter // what a middleware would
+	request string                                                       // without the second one, which asks for /end
+	broken  bool                                                         // the request
+	half    bool                                                         // the client ends there
+	close   bool                                                         // no second one
 }
 
 // An outcome is what is seen at both ends of a scene, and should not depend on which
@@ -39,17 +41,29 @@ type outcome struct {
 	Events    []string // of functions of the proxy
 }
 
-// A happening collects events and log lines.
-type happening struct {
-	mu     sync.Mutex
-	log    bytes.Buffer
-	events []string
+// Lines are what a logger has written, from any goroutine.
+type lines struct {
+	mu sync.Mutex
+	b  bytes.Buffer
 }
 
-func (h *happening) Write(p []byte) (int, error) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return h.log.Write(p)
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lines) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// A happening collects events and log lines.
+type happening struct {
+	log    lines
+	mu     sync.Mutex
+	events []string
 }
 
 func (h *happening) note(format string, args ...any) {
@@ -70,6 +84,7 @@ func note(r *http.Request, format string, args ...any) {
 func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp.ProxyReport) {
 	t.Helper()
 	var mu sync.Mutex
+	var requests []string
 	backend := serve(t, false, func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/end" {
 			io.WriteString(w, "the end")
@@ -77,7 +92,7 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 		}
 		seen := dumpRequest(r)
 		mu.Lock()
-		o.Requests = append(o.Requests, seen)
+		requests = append(requests, seen)
 		mu.Unlock()
 		s.backend(w, r)
 	})
@@ -87,7 +102,7 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 		tr = zchttp.Transport(tr)
 	}
 	defer tr.CloseIdleConnections()
-	p := &httputil.ReverseProxy{Transport: tr, ErrorLog: log.New(&h, "", 0)}
+	p := &httputil.ReverseProxy{Transport: tr, ErrorLog: log.New(&h.log, "", 0)}
 	p.Rewrite = func(r *httputil.ProxyRequest) { r.SetURL(&url.URL{Scheme: "http", Host: backend}) }
 	if s.setup != nil {
 		s.setup(p)
@@ -109,7 +124,7 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 		busy.Add(1)
 		defer busy.Done()
 		if s.wrap != nil {
-			w = s.wrap(w)
+			w = s.wrap(w, r)
 		}
 		handler.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), happeningKey{}, &h)))
 	})
@@ -118,11 +133,17 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 	defer c.Close()
 	c.SetDeadline(time.Now().Add(20 * time.Second))
 	text := strings.ReplaceAll(s.request, "\n", "\r\n")
-	if !s.close {
+	if !s.close && !s.half {
 		text += "GET /end HTTP/1.1\r\nHost: front\r\nConnection: close\r\n\r\n"
 	}
 	sent := make(chan struct{})
-	go func() { defer close(sent); io.WriteString(c, text) }()
+	go func() {
+		defer close(sent)
+		io.WriteString(c, text)
+		if s.half {
+			c.(*net.TCPConn).CloseWrite()
+		}
+	}()
 	o.Responses = dumpResponses(bufio.NewReader(c), strings.Fields(text)[0])
 	c.Close()
 	<-sent
@@ -131,9 +152,16 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 	defer h.mu.Unlock()
 	mu.Lock()
 	defer mu.Unlock()
+	if !s.half && !s.broken { // how much of the others comes to the backend, and when, no proxy promises
+		o.Requests = append(o.Requests, requests...)
+	}
 	o.Log = addresses.ReplaceAllString(h.log.String(), "ADDR")
+	o.Log = strings.ReplaceAll(o.Log, "readfrom tcp ADDR->ADDR: ", "") // net's, and not package zcnet's
+	if before, _, cut := strings.Cut(o.Log, "proxy error: "); cut && s.half {
+		o.Log = before // the error is that of the body, or of the context
+	}
 	o.Events = h.events
-	return o, reports
+	return o, append([]zchttp.ProxyReport(nil), reports...)
 }
 
 var addresses = regexp.MustCompile(`127\.0\.0\.1:\d+`)

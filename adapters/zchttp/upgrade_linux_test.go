@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -51,6 +52,7 @@ func echo(c net.Conn, r io.Reader) {
 type passage struct {
 	addr    string
 	reports chan zchttp.ProxyReport
+	log     lines // of the proxy
 }
 
 // through starts a passage to the backend.
@@ -63,11 +65,11 @@ func throughTo(t testing.TB, ours bool, set func(*zchttp.Proxy), to *url.URL, ba
 	t.Helper()
 	tr := zchttp.Transport(base)
 	t.Cleanup(tr.CloseIdleConnections)
+	p := &passage{reports: make(chan zchttp.ProxyReport, 100)}
 	z := zchttp.ReverseProxy(&httputil.ReverseProxy{
-		Transport: tr, ErrorLog: quiet(t),
+		Transport: tr, ErrorLog: log.New(&p.log, "", 0),
 		Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(to) },
 	})
-	p := &passage{reports: make(chan zchttp.ProxyReport, 3000)}
 	z.Report = func(_ *http.Request, r zchttp.ProxyReport) { p.reports <- r }
 	if set != nil {
 		set(z)
@@ -115,7 +117,7 @@ func expect(t testing.TB, r io.Reader, want string) {
 	}
 }
 
-// TestTunnelEarly: what either side has sent along with its header arrives, before what it sends
+// TestH32TunnelEarly: what either side has sent along with its header arrives, before what it sends
 // later, also where it is more than a buffer; httputil's loses the client's (golang.org/issue/80875).
 func TestH32TunnelEarly(t *testing.T) {
 	t.Parallel()
