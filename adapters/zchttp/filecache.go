@@ -80,7 +80,7 @@ func (c *cache) open(fsys fs.FS, name string) (*content, error) {
 func (c *cache) recheck(fsys fs.FS, k *kept, now time.Time) *kept {
 	info, err := fs.Stat(fsys, k.name)
 	if err != nil || info.Size() != k.info.Size() || !info.ModTime().Equal(k.info.ModTime()) ||
-		info.Mode() != k.info.Mode() || !same(info, k.info) {
+		info.Mode() != k.info.Mode() || !sameFile(info, k.info) {
 		c.drop(k.name)
 		return nil
 	}
@@ -89,8 +89,8 @@ func (c *cache) recheck(fsys fs.FS, k *kept, now time.Time) *kept {
 	return k
 }
 
-// same reports whether two files that look alike have the same inode, where there are such.
-func same(a, b fs.FileInfo) bool { return a.Sys() == nil || os.SameFile(a, b) }
+// sameFile reports whether two files that look alike have the same inode, where there are such.
+func sameFile(a, b fs.FileInfo) bool { return a.Sys() == nil || os.SameFile(a, b) }
 
 func (k *kept) content() *content {
 	return &content{name: k.name, info: k.info, byte: k.byte, size: int64(len(k.byte))}

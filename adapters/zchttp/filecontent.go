@@ -1,9 +1,13 @@
 package zchttp
 
 import (
+	"cmp"
 	"errors"
 	"io"
 	"io/fs"
+	"net/http"
+
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
 // A content is an open file, or the bytes of one that the cache keeps. http.ServeContent takes it
@@ -81,23 +85,56 @@ func (c *content) seek() error {
 func (c *content) moved(n int64) { c.off += n; c.at += n }
 
 // writeTo writes the next n bytes to w, by its ReadFrom if there is one. The source that it hands on
-// is an *os.File wherever the file is one: package net takes no other for sendfile.
-func (c *content) writeTo(w io.Writer, n int64) (int64, error) {
+// is an *os.File wherever the file is one: package net takes no other for sendfile. around, if not
+// nil, is put around that for a connection that sees through it.
+func (c *content) writeTo(w io.Writer, n int64, around func(io.Reader) io.Reader) (int64, error) {
 	if c.file == nil {
 		end := min(c.off+n, int64(len(c.byte)))
 		if c.off >= end {
 			return 0, nil
 		}
-		m, err := w.Write(c.byte[c.off:end])
+		m, err := writeAtOnce(w, c.byte[c.off:end], c.off == 0 && end == c.size)
 		c.off += int64(m)
 		return int64(m), err
 	}
 	if err := c.seek(); err != nil {
 		return 0, err
 	}
-	m, err := io.Copy(w, &io.LimitedReader{R: c.file, N: n})
+	var src io.Reader = &io.LimitedReader{R: c.file, N: n}
+	if around != nil {
+		src = around(src)
+	}
+	m, err := io.Copy(w, src)
 	c.moved(m)
 	return m, err
+}
+
+// leastGathered is about what does not go with its header into net/http's buffer of 4 KiB, which
+// then takes two calls of the kernel.
+const leastGathered = 3 << 10
+
+// A gatherer is a connection of package zcnet: what is written between Gather and Release leaves
+// in one call.
+type gatherer interface {
+	Gather()
+	Release() error
+}
+
+// writeAtOnce writes p, if it is all of a body of known length together with the header.
+func writeAtOnce(w io.Writer, p []byte, all bool) (int, error) {
+	if all && len(p) >= leastGathered {
+		if rw, ok := w.(http.ResponseWriter); ok {
+			if r, ok := stdtypes.HTTPResponse(rw); ok {
+				if conn, ok := r.Conn.(gatherer); ok {
+					conn.Gather()
+					n, err := w.Write(p)
+					flushed := http.NewResponseController(rw).Flush()
+					return n, cmp.Or(conn.Release(), err, flushed)
+				}
+			}
+		}
+	}
+	return w.Write(p)
 }
 
 // head reads the first n bytes, or fewer, for a look at them.

@@ -12,10 +12,6 @@ import (
 	"time"
 )
 
-// pieceSize is how much a client has to take within an IdleTimeout: what caddy takes at a
-// time, too.
-const pieceSize = 64 << 10
-
 // serve answers r with c, or with what is compressed beside it.
 //
 // All that HTTP asks is left to http.ServeContent: preconditions, If-Range, ranges, HEAD.
@@ -83,8 +79,9 @@ type fileWriter struct {
 	typed   bool // the Content-Type is ours
 	short   bool // c had less than it should
 
-	idle    *http.ResponseController // nil without an IdleTimeout
-	written time.Time                // bound of the whole response; zero: none
+	idle    *http.ResponseController  // nil without an IdleTimeout
+	written time.Time                 // bound of the whole response; zero: none
+	around  func(io.Reader) io.Reader // nil if the connection does not see through it
 }
 
 var _ io.ReaderFrom = (*fileWriter)(nil)
@@ -124,10 +121,12 @@ func (w *fileWriter) send(c *content, n int64) (sent int64, err error) {
 	for sent < n {
 		piece := n - sent
 		if w.idle != nil {
-			piece = min(piece, pieceSize)
 			w.rearm()
+			if w.around == nil {
+				piece = min(piece, pieceSize)
+			}
 		}
-		m, err := c.writeTo(w.ResponseWriter, piece)
+		m, err := c.writeTo(w.ResponseWriter, piece, w.around)
 		sent += m
 		if err != nil {
 			_, w.short = errors.AsType[*fs.PathError](err) // of the file, not of the client
@@ -149,23 +148,3 @@ func (w *fileWriter) end() {
 		panic(http.ErrAbortHandler)
 	}
 }
-
-// armed prepares for an idle timeout.
-func (w *fileWriter) armed(r *http.Request) {
-	w.idle = http.NewResponseController(w.ResponseWriter)
-	s, _ := r.Context().Value(http.ServerContextKey).(*http.Server)
-	if s != nil && s.WriteTimeout > 0 {
-		w.written = time.Now().Add(s.WriteTimeout)
-	}
-}
-
-func (w *fileWriter) rearm() {
-	t := time.Now().Add(w.h.o.IdleTimeout)
-	if !w.written.IsZero() && w.written.Before(t) {
-		t = w.written
-	}
-	w.idle.SetWriteDeadline(t)
-}
-
-// disarm puts the deadline back to what net/http has set, for whoever writes after us.
-func (w *fileWriter) disarm() { w.idle.SetWriteDeadline(w.written) }
