@@ -110,7 +110,7 @@ func TestFileServerStrace(t *testing.T) {
 		if err != nil {
 			ztest.Missing(t, "strace: %v", err)
 		}
-		cmd := exec.Command(strace, "-f", "-qq", "-e", "trace=sendfile", "-e", "signal=none", os.Args[0], "-test.run=^TestFileServerStrace$")
+		cmd := exec.Command(strace, "-f", "-qq", "-e", "trace=/^sendfile", "-e", "signal=none", os.Args[0], "-test.run=^TestFileServerStrace$")
 		cmd.Env = append(os.Environ(), "ZCHTTP_TRACED=1")
 		out, err := cmd.CombinedOutput()
 		if bytes.Contains(out, []byte("ptrace")) && err != nil {
