@@ -1,6 +1,7 @@
 package zchttp
 
 import (
+	"fmt"
 	"io"
 	"net/http"
 	"net/http/httputil"
@@ -83,19 +84,23 @@ type exchange struct {
 
 // modify is the ModifyResponse of the exchange.
 func (x *exchange) modify(res *http.Response) error {
-	body := res.Body
 	if modify := x.proxy.proxy.ModifyResponse; modify != nil {
+		was := res.Body
 		if err := modify(res); err != nil {
 			return err
 		}
+		if !same(res.Body, was) {
+			x.why = fmt.Sprintf("body replaced by %T", res.Body)
+			return nil
+		}
 	}
 	if res.StatusCode == http.StatusSwitchingProtocols {
-		if x.why = x.switches(res, body); x.why == "" {
+		if x.why = x.switches(res); x.why == "" {
 			res.Body = backendEnd{x.tunnel}
 		}
 		return nil
 	}
-	if x.why = x.declines(res, body); x.why == "" {
+	if x.why = x.declines(res); x.why == "" {
 		x.body = newResponseBody(x, res)
 		res.Body = x.body
 	}
@@ -106,8 +111,7 @@ func (x *exchange) modify(res *http.Response) error {
 const bulk = 64 << 10
 
 // declines returns why the body of res is left to httputil.ReverseProxy, and "" if it is not.
-// The body was that of the transport before anybody could replace it.
-func (x *exchange) declines(res *http.Response, was any) string {
+func (x *exchange) declines(res *http.Response) string {
 	switch {
 	case x.request.Method == http.MethodHead || res.Body == nil || res.Body == http.NoBody:
 		return "no body"
@@ -121,8 +125,6 @@ func (x *exchange) declines(res *http.Response, was any) string {
 		return "client's connection is encrypted"
 	case res.ProtoMajor != 1:
 		return "backend speaks " + res.Proto
-	case !same(res.Body, was):
-		return "body replaced by " + reflect.TypeOf(res.Body).String()
 	case res.StatusCode < 200 || res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified:
 		return "no body"
 	}
@@ -138,9 +140,10 @@ func (x *exchange) declines(res *http.Response, was any) string {
 	return ""
 }
 
-// same reports whether a and b are one value, for any types.
+// same reports whether a and b are one value, and false for values of incomparable types, of
+// which nobody can tell.
 func same(a, b any) bool {
-	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+	return a == nil && b == nil || reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
 }
 
 // fail is the ErrorHandler of the exchange.

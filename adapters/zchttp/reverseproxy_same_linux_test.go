@@ -264,6 +264,16 @@ func TestProxySame(t *testing.T) {
 		{"RoundTripper of its own", scene{request: getting(), setup: func(p *httputil.ReverseProxy) {
 			p.Transport = answering(size, func() io.Reader { return bytes.NewReader(content) })
 		}}, taken},
+		{"RoundTripper with incomparable bodies", scene{request: getting(), setup: func(p *httputil.ReverseProxy) {
+			p.Transport = incomparably(answering(size, func() io.Reader { return bytes.NewReader(content) }))
+		}}, taken},
+		{"RoundTripper with incomparable bodies, ModifyResponse", scene{request: getting(), setup: func(p *httputil.ReverseProxy) {
+			p.Transport = incomparably(answering(size, func() io.Reader { return bytes.NewReader(content) }))
+			p.ModifyResponse = func(*http.Response) error { return nil }
+		}}, "body replaced by zchttp_test.incomparable"},
+		{"HEAD with a body", scene{request: "HEAD / HTTP/1.1\nHost: front\n\n", setup: func(p *httputil.ReverseProxy) {
+			p.Transport = answering(size, func() io.Reader { return bytes.NewReader(content) })
+		}}, "no body"},
 		{"less than declared", scene{request: getting(), setup: func(p *httputil.ReverseProxy) {
 			p.Transport = answering(size+10, func() io.Reader { return bytes.NewReader(content) })
 		}}, taken},
@@ -358,6 +368,15 @@ type incomparable struct{ r []io.ReadCloser }
 
 func (r incomparable) Read(p []byte) (int, error) { return r.r[0].Read(p) }
 func (r incomparable) Close() error               { return r.r[0].Close() }
+
+// incomparably makes the bodies of t's responses so.
+func incomparably(t http.RoundTripper) http.RoundTripper {
+	return tripper(func(r *http.Request) (*http.Response, error) {
+		res, err := t.RoundTrip(r)
+		res.Body = incomparable{[]io.ReadCloser{res.Body}}
+		return res, err
+	})
+}
 
 type pool struct{}
 
