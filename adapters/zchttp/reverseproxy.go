@@ -115,6 +115,8 @@ func (x *exchange) declines(res *http.Response) string {
 	switch {
 	case x.request.Method == http.MethodHead || res.Body == nil || res.Body == http.NoBody:
 		return "no body"
+	case res.Uncompressed:
+		return "decompressed by the Transport"
 	case res.ContentLength < 0:
 		return "unknown length"
 	case res.ContentLength < bulk:

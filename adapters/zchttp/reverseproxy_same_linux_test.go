@@ -2,6 +2,7 @@ package zchttp_test
 
 import (
 	"bytes"
+	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -149,6 +150,12 @@ func TestProxySame(t *testing.T) {
 		{"html without content type", scene{request: getting(), backend: raw(
 			fmt.Sprintf("HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n<!DOC", len("<!DOCTYPE HTML>")+size), pause, "TYPE HTML>", pause, string(content))}, taken},
 		{"content encoding", scene{request: getting("Accept-Encoding: br"), backend: large("Content-Encoding", "br")}, taken},
+		{"decompressed", scene{request: getting(), backend: func(w http.ResponseWriter, r *http.Request) {
+			w.Header().Set("Content-Encoding", "gzip")
+			z := gzip.NewWriter(w)
+			z.Write(content)
+			z.Close()
+		}}, "decompressed by the Transport"},
 		{"content type", scene{request: getting(), backend: large("Content-Type", "text/plain")}, taken},
 		{"event stream", scene{request: getting(), backend: large("Content-Type", "text/event-stream")}, taken},
 		{"206", scene{request: getting("Range: bytes=0-1048575"), backend: func(w http.ResponseWriter, r *http.Request) {
