@@ -61,6 +61,9 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	x.http.ServeHTTP(x, r)
 	x.returned = true
+	if x.tunnel != nil && !x.tunnel.began.Load() {
+		x.tunnel.backend.Close() // it has refused to switch, and forgets that
+	}
 }
 
 // An exchange is one request and its response. It is also the ResponseWriter that the copy of

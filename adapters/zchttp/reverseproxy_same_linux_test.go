@@ -9,6 +9,7 @@ import (
 	"io"
 	"net/http"
 	"net/http/httputil"
+	"runtime"
 	"strconv"
 	"strings"
 	"testing"
@@ -101,6 +102,13 @@ func (w *countingWriter) ReadFrom(r io.Reader) (int64, error) {
 	return n, err
 }
 
+// plainSpliced: to connections of net, not package zcnet's, bodies go by splice, too. The
+// ReadFrom of Go 1.27's net/http puts an io.LimitedReader around what it is given, and that of a
+// *net.TCPConn only reads from it.
+var plainSpliced = strings.HasPrefix(runtime.Version(), "go1.26")
+
+const notZcnet = "client's connection is not one of package zcnet"
+
 var errTest = errors.New("an error of the test")
 
 // TestProxySame: whatever a proxy of httputil does in these scenes, ours does, and says how.
@@ -152,6 +160,7 @@ func TestProxySame(t *testing.T) {
 		{"content encoding", scene{request: getting("Accept-Encoding: br"), backend: large("Content-Encoding", "br")}, taken},
 		{"decompressed", scene{request: getting(), backend: func(w http.ResponseWriter, r *http.Request) {
 			w.Header().Set("Content-Encoding", "gzip")
+			w.Header().Set("Content-Type", "x/y")
 			z := gzip.NewWriter(w)
 			z.Write(content)
 			z.Close()
@@ -306,6 +315,9 @@ func TestProxySame(t *testing.T) {
 			return &countingWriter{ResponseWriter: w}
 		}},
 			taken},
+		{"middleware with ReadFrom, short", scene{request: getting(), backend: raw(typed(size), string(content[:size-1])), wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
+			return &countingWriter{ResponseWriter: w}
+		}}, "?"},
 		{"middleware has set a length", scene{request: getting(), backend: large(), wrap: func(w http.ResponseWriter, _ *http.Request) http.ResponseWriter {
 			w.Header().Set("Content-Length", "70000")
 			return w
@@ -346,11 +358,18 @@ func TestProxySame(t *testing.T) {
 				if len(reports) == 0 {
 					t.Fatal("no report")
 				}
+				want := tt.want
+				if want == taken && !conns && !plainSpliced && tt.wrap == nil {
+					want = notZcnet
+				}
 				for _, r := range reports {
-					if took := len(r.Copy.Steps) > 0; took != (tt.want == taken) || !took && r.Why != tt.want {
+					if r.Why == notZcnet && (want == "" || tt.wrap != nil) && !plainSpliced && !conns {
+						continue // so would a copy of nothing have been
+					}
+					if took := len(r.Copy.Steps) > 0; took != (want == taken) || !took && r.Why != want {
 						t.Errorf("conns %v: %v", conns, r)
 					}
-					if r.Copy.Bytes(zerocopy.Delegated) > 0 {
+					if tt.wrap == nil && r.Copy.Bytes(zerocopy.Delegated) > 0 {
 						t.Errorf("conns %v: %v", conns, r)
 					}
 				}
