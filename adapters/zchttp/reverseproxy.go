@@ -23,7 +23,14 @@ import (
 //
 //	p.Transport = zchttp.Transport(myTransport)
 //
-// The client's side needs a connection of net or of zcnet: see [ListenAndServe].
+// The client's connection has to be one of package zcnet: see [ListenAndServe]. One of package net
+// is enough up to Go 1.26. Call [SpliceBodies] once to have bodies, requests' too, spliced and not
+// only copied in larger pieces.
+//
+// Left to p's own copy loop, with the reason in the [ProxyReport], are bodies of unknown length, of
+// less than 512 KiB, of HTTP/2 or to encrypted clients, those that ModifyResponse has replaced, and those
+// behind a ResponseWriter without ReadFrom. Those of a RoundTripper or a backend's connection
+// that package zerocopy cannot look into are copied by it.
 //
 // It panics if p is nil.
 func ReverseProxy(p *httputil.ReverseProxy) *Proxy {
@@ -110,8 +117,10 @@ func (x *exchange) modify(res *http.Response) error {
 	return nil
 }
 
-// bulk is how long a response has to be for a copy of our own.
-const bulk = 64 << 10
+// bulk is how long a response has to be for a copy of our own. Up to 256 KiB, of which the first
+// 100 are read and written before a copy splices, httputil's loop was measured to take less CPU, by
+// 5 to 30 %, and from 1 MiB on more.
+const bulk = 512 << 10
 
 // declines returns why the body of res is left to httputil.ReverseProxy, and "" if it is not.
 func (x *exchange) declines(res *http.Response) string {

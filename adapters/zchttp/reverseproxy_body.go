@@ -2,6 +2,7 @@ package zchttp
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -92,7 +93,7 @@ func (b *responseBody) copy() {
 	}
 	if b.report.Dst == "" { // nobody has called Copy
 		b.x.plain += n
-		b.x.why = "client's connection is not one of package zcnet"
+		b.x.why = fmt.Sprintf("the ReadFrom of %T did not call Copy, see ListenAndServe", b.x.w)
 	}
 }
 
