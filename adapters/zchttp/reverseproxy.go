@@ -40,8 +40,8 @@ func ReverseProxy(p *httputil.ReverseProxy) *Proxy {
 	return &Proxy{proxy: p}
 }
 
-// A Proxy is the handler that [ReverseProxy] returns. Its fields must not be changed once it
-// serves.
+// A Proxy is the handler that [ReverseProxy] returns, which is the only way to make one. It is safe
+// for concurrent use. Its fields must not be changed once it serves.
 type Proxy struct {
 	// IdleTimeout ends a connection that has switched protocols once neither side has
 	// accepted a byte for so long. If not set, silence has no limit.
