@@ -7,6 +7,7 @@ import (
 
 	"github.com/zerocopy-go/zerocopy/internal/bodies"
 	"github.com/zerocopy-go/zerocopy/internal/engine"
+	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
@@ -38,7 +39,7 @@ func (c *Copier) foundBody(ch *chain, r io.Reader, b stdtypes.Body) {
 	default:
 		end, ok := engine.Inspect(c.calls, conn.Under(), true)
 		if ok && end.Kind.Socket() {
-			ch.leaf, ch.end, ch.conn, ch.chunked = r, end, conn, b.Chunked
+			ch.leaf, ch.end, ch.conn, ch.chunked, ch.declared = r, end, conn, b.Chunked, b.Left
 			return
 		}
 		at, reason = b.Conn, ReasonAccess
@@ -59,6 +60,18 @@ func (ch *chain) waits() any {
 		return ch.conn.Under()
 	}
 	return ch.leaf
+}
+
+// declaredBulk is how long a body has to be said to be for it to be taken for bulk at once: longer
+// than what would prove it (bulkReads). A peer that sends it slowly unmakes that.
+const declaredBulk = (bulkReads + 1) * bufferSize
+
+// bodyPace returns the pace that a body begins with.
+func (ch *chain) bodyPace() pace {
+	if ch.conn != nil && !ch.chunked && ch.declared >= declaredBulk {
+		return pace{bulk: true, class: kpipe.Largest}
+	}
+	return pace{}
 }
 
 // through moves one chunk of a body.

@@ -67,9 +67,11 @@ type chain struct {
 	multi  int        // index of the innermost layer with parts, or -1
 	why    why        // what hides the descriptor, if Kind is None
 	// conn is set where leaf is a body of net/http: end is the socket under that connection,
-	// and bytes are read through leaf. chunked says that one Read may read from it several times.
-	conn    engine.Marked
-	chunked bool
+	// and bytes are read through leaf. chunked says that one Read may read from it several times,
+	// declared is how many bytes are said to come.
+	conn     engine.Marked
+	chunked  bool
+	declared int64
 }
 
 // known reports that something is to be gained from walking the chain: it ends

@@ -125,7 +125,7 @@ func (t *transfer) part() error {
 	t.off = t.disabled()
 	t.choose()
 	t.zeros, t.plainly, t.clone = 0, false, engine.MaxChunk
-	t.pace, t.asked = pace{}, false
+	t.pace, t.asked = t.from.bodyPace(), false
 	t.watch.over(t.watched(t.to.leaf), t.from.waits())
 	for i := range t.from.layers {
 		if err := t.from.layers[i].tap.flush(); err != nil {

@@ -210,3 +210,25 @@ func TestMeterAllocates(t *testing.T) {
 		t.Errorf("%v allocations for 1024 chunks", n)
 	}
 }
+
+// TestReaderBringsSettings: a Copy by default that is handed a Copier's Reader has its settings,
+// as where a ReadFrom stands between them; one with settings of its own keeps those.
+func TestReaderBringsSettings(t *testing.T) {
+	t.Parallel()
+	reports := 0
+	c := &zerocopy.Copier{Report: func(zerocopy.Report) { reports++ }}
+	own := &zerocopy.Copier{Report: func(zerocopy.Report) { reports += 100 }}
+	src := func() io.Reader { return c.NewReader(struct{ io.Reader }{strings.NewReader("abc")}) }
+	for _, tt := range []struct {
+		copy func() (int64, error)
+		want int
+	}{
+		{func() (int64, error) { return zerocopy.Copy(struct{ io.Writer }{io.Discard}, src()) }, 1},
+		{func() (int64, error) { return own.Copy(context.Background(), struct{ io.Writer }{io.Discard}, src()) }, 100},
+	} {
+		reports = 0
+		if n, err := tt.copy(); n != 3 || err != nil || reports != tt.want {
+			t.Errorf("%d, %v, reports %d, want %d", n, err, reports, tt.want)
+		}
+	}
+}

@@ -17,7 +17,9 @@ var _ io.WriterTo = (*Reader)(nil)
 // accelerates calls that cannot be edited.
 func NewReader(r io.Reader) *Reader { return &Reader{r: r} }
 
-// NewReader is the package's [NewReader] with the settings of c.
+// NewReader is the package's [NewReader] with the settings of c. They hold, too, where a Copy
+// with the default ones is handed the Reader, as by the ReadFrom of a connection of package
+// zcnet.
 func (c *Copier) NewReader(r io.Reader) *Reader { return &Reader{r, c} }
 
 // Read reads from the Reader below.

@@ -240,6 +240,10 @@ func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written i
 
 // copy is what all of them do.
 func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
+	if r, ok := src.(*Reader); ok && r != nil && r.c != nil && c == Default() {
+		// Whoever copies says nothing, as a ReadFrom does, and the Reader does.
+		c, src = r.c, r.r
+	}
 	if c.Report == nil && c.Meter == nil && (ctx == nil || ctx.Done() == nil) {
 		if n, err, ok := c.fromMemory(dst, src); ok {
 			return n, err

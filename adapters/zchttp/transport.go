@@ -9,13 +9,26 @@ import (
 )
 
 // Transport returns a clone of t, of http.DefaultTransport if t is nil, whose connections are
-// those of package zcnet.
+// those of package zcnet: an upload from a file or another connection is a zerocopy.Copy, and the
+// bodies of responses can be spliced ([SpliceBodies]). The clone has connections of its own, and is
+// as t in all other respects: what it dials with, TLS, HTTP/2, proxies.
 func Transport(t *http.Transport) *http.Transport {
 	if t == nil {
-		t = http.DefaultTransport.(*http.Transport)
+		t, _ = http.DefaultTransport.(*http.Transport)
 	}
+	if t == nil { // somebody has replaced it
+		t = &http.Transport{Proxy: http.ProxyFromEnvironment}
+	}
+	from := t
 	t = t.Clone()
+	if t.TLSNextProto == nil && from.TLSNextProto["h2"] != nil {
+		t.ForceAttemptHTTP2 = true // a dialer that is set switches HTTP/2 off, unless it is asked for
+	}
 	dial := t.DialContext
+	if dial == nil && t.Dial != nil {
+		old := t.Dial
+		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
+	}
 	if dial == nil {
 		dial = new(net.Dialer).DialContext
 	}

@@ -164,6 +164,8 @@ type Body struct {
 	Foreign    any
 	// Chunked says that one Read may read from Conn several times.
 	Chunked bool
+	// Left is how many bytes are still to come, where the length is declared; else 0.
+	Left int64
 }
 
 // HTTPBody looks into r, if that is a body of net/http, or of httputil; else is is false.
@@ -181,7 +183,7 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 				b.Foreign = v
 				return b, true
 			}
-			r, at = v.R, length
+			r, at, b.Left = v.R, length, v.N
 			continue
 		case *bufio.Reader:
 			rd, _, ok := BufioReader(v)
