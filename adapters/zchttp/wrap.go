@@ -54,9 +54,9 @@ func (c *ResponseCount) Hijacked() bool { return c.hijacked.Load() }
 //   - It has exactly those methods of w, of Flush, FlushError, Hijack, CloseNotify, Push, ReadFrom
 //     and WriteString, that programs ask for by a type assertion, and Unwrap, by which
 //     http.ResponseController finds all others.
-//   - ReadFrom hands the source on in such a way that package zerocopy sees it, on a connection of
-//     package net as well as of package zcnet: a file goes by sendfile, and the counts move
-//     meanwhile.
+//   - ReadFrom hands the source on in such a way that a file goes by sendfile, on a connection of
+//     package net as well as of package zcnet, and the counts move meanwhile, every MiB or
+//     two.
 //   - Where a Content-Length was declared, ReadFrom sends no more than that, and says
 //     http.ErrContentLength where there is more, as Write does. (ReadFrom of net/http sends it all,
 //     which the client takes for the beginning of the next response.)
