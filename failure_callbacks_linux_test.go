@@ -73,6 +73,8 @@ func (s *scene) put(w *told, side string) {
 // completed. io.EOF is an error like others there, not the end of the source.
 func TestFailuresOfCallbacks(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size, chunk = 300_000, 30_000
 	for _, side := range []string{"source", "destination"} {
 		for _, fails := range []string{"Before", "Moved", "Done", "Flush"} {
@@ -88,8 +90,7 @@ func TestFailuresOfCallbacks(t *testing.T) {
 							case full && (!r.dst.Stream() || fails == "Before" && side == "source"):
 								continue // never full, or asked only when nothing is held
 							}
-							t.Run(fmt.Sprintf("%s/%s/%d/full=%v/%v/%s", side, fails, nth, full, class, r.name), func(t *testing.T) {
-								t.Parallel()
+							few.Run(fmt.Sprintf("%s/%s/%d/full=%v/%v/%s", side, fails, nth, full, class, r.name), func(t *testing.T) {
 								opts := []ztest.Option{ztest.NoEOF()}
 								if fails == "Done" {
 									opts = nil

@@ -91,6 +91,8 @@ var stages = []stage{
 // way of the bytes, with and without a limit around the source.
 func TestFailures(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	var cases atomic.Int64
 	t.Cleanup(func() { t.Logf("%d cases", cases.Load()) })
 	all := append(routes[:len(routes):len(routes)],
@@ -104,8 +106,7 @@ func TestFailures(t *testing.T) {
 					continue
 				}
 				for _, limited := range []bool{false, true} {
-					t.Run(fmt.Sprintf("%s/%s/%s/limited=%v", st.name, f.name, r.name, limited), func(t *testing.T) {
-						t.Parallel()
+					few.Run(fmt.Sprintf("%s/%s/%s/limited=%v", st.name, f.name, r.name, limited), func(t *testing.T) {
 						if s := st.run(t, r, f, limited); s != nil {
 							cases.Add(1)
 							s.check(f)

@@ -167,6 +167,8 @@ var handedOver = []struct {
 // same count, the same class of error, the same panic.
 func TestH28BadEnds(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	good := []badEnd{
 		{"file", func(t *testing.T) ztest.Stream {
 			return ztest.NewSource(t, ztest.File, ztest.Pattern(28).Bytes(50_000)).Reader
@@ -206,8 +208,7 @@ func TestH28BadEnds(t *testing.T) {
 	}
 	for _, tt := range rows {
 		over := handedOver[tt.over]
-		t.Run(fmt.Sprintf("%s/%s→%s", over.name, tt.src.name, tt.dst.name), func(t *testing.T) {
-			t.Parallel()
+		few.Run(fmt.Sprintf("%s/%s→%s", over.name, tt.src.name, tt.dst.name), func(t *testing.T) {
 			ends := func() (w io.Writer, r io.Reader) {
 				if tt.src.make != nil {
 					r = tt.src.make(t)

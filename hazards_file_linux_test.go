@@ -154,6 +154,8 @@ func TestH08ProcFiles(t *testing.T) {
 // read and write work. Whatever it is and whenever it comes, the content is whole.
 func TestH08KernelAnswers(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const chunk = 100_000
 	content := ztest.Pattern(3).Bytes(4 * chunk)
 	for _, tt := range []struct {
@@ -196,8 +198,7 @@ func TestH08KernelAnswers(t *testing.T) {
 				case (tt.err == syscall.EFBIG || tt.err == syscall.ETXTBSY) && way.call == "sendfile":
 					continue // a socket has no such errors, nor has a read
 				}
-				t.Run(fmt.Sprintf("%s/%s %s→%s/%d", tt.name, way.call, way.src, way.dst, nth), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s/%s %s→%s/%d", tt.name, way.call, way.src, way.dst, nth), func(t *testing.T) {
 					asked := 0
 					c := track(t, func(call *sys.Call, _ int) (int, error, bool) {
 						if call.Name != way.call {

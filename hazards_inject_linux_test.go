@@ -76,6 +76,8 @@ func (r route) rest(src *ztest.Source, reader io.Reader) []byte {
 // 1st, 2nd or 5th time it is made or from then on, costs speed and nothing else.
 func TestH29Injected(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size = 300_000
 	content := ztest.Pattern(29).Bytes(size)
 	var cases atomic.Int64
@@ -113,8 +115,7 @@ func TestH29Injected(t *testing.T) {
 					if errno == syscall.EINTR && nth < 0 {
 						nth = -nth * 10 // for ever would be for ever
 					}
-					t.Run(fmt.Sprintf("%s/%s/%v/%d", r.name, name, errno, nth), func(t *testing.T) {
-						t.Parallel()
+					few.Run(fmt.Sprintf("%s/%s/%v/%d", r.name, name, errno, nth), func(t *testing.T) {
 						cases.Add(1)
 						injected := 0
 						c, _, _ := copy(t, func(c *sys.Call, n int) (int, error, bool) {
@@ -156,6 +157,8 @@ func TestH29Injected(t *testing.T) {
 // kernels and odd filesystems do.
 func TestH29ShortAndEmpty(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	content := ztest.Pattern(32).Bytes(100_000)
 	for _, r := range routes {
 		if r.way == "" {
@@ -179,8 +182,7 @@ func TestH29ShortAndEmpty(t *testing.T) {
 			{"nothing but EAGAIN", func(c *sys.Call, nth int) (int, error, bool) { return 0, syscall.EAGAIN, true }},
 			{"EAGAIN on the way in", func(c *sys.Call, nth int) (int, error, bool) { return 0, syscall.EAGAIN, nth%3 == 1 }},
 		} {
-			t.Run(r.name+"/"+tt.name, func(t *testing.T) {
-				t.Parallel()
+			few.Run(r.name+"/"+tt.name, func(t *testing.T) {
 				src, dst := ztest.NewSource(t, r.src, content, ztest.Pieces(9000)), ztest.NewDest(t, r.dst)
 				c := r.set(track(t, func(c *sys.Call, nth int) (int, error, bool) {
 					if c.Name != r.way {

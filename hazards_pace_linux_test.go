@@ -88,12 +88,13 @@ func (c *tracked) littleBuffers(n int) *tracked {
 // TestH01ChangeAtTheMark: urgent data, and a change of ways before, at and behind it.
 func TestH01ChangeAtTheMark(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	for _, to := range []ztest.Kind{ztest.TCP4, ztest.Unix, ztest.File} {
 		for _, tt := range marked {
 			want := tt.feed.plainly(t, ztest.TCP4)
 			for _, buffer := range []int{0, 300} {
-				t.Run(fmt.Sprintf("%s/%s/%d", to, tt.name, buffer), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s/%s/%d", to, tt.name, buffer), func(t *testing.T) {
 					atEachTurn(t, func(t *testing.T, f forcing) {
 						src, dst := ztest.NewSource(t, ztest.TCP4, nil, ztest.Manual()), ztest.NewDest(t, to)
 						tt.feed.send(t, src)
@@ -167,11 +168,12 @@ func TestH02ChangeAmongFragments(t *testing.T) {
 // should whichever way comes to it.
 func TestH03ChangeAtALimit(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	content := ztest.Pattern(4).Bytes(120_000)
 	for _, p := range []struct{ src, dst ztest.Kind }{{ztest.TCP4, ztest.TCP4}, {ztest.Unix, ztest.Pipe}} {
 		for _, limit := range []int{0, 1, 32 << 10, 65_536, 100_001, len(content), len(content) + 1} {
-			t.Run(fmt.Sprintf("%s→%s/%d", p.src, p.dst, limit), func(t *testing.T) {
-				t.Parallel()
+			few.Run(fmt.Sprintf("%s→%s/%d", p.src, p.dst, limit), func(t *testing.T) {
 				atEachTurn(t, func(t *testing.T, f forcing) {
 					src, dst := ztest.NewSource(t, p.src, content, ztest.NoEOF()), ztest.NewDest(t, p.dst)
 					if limit > len(content) {

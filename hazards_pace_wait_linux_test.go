@@ -56,11 +56,12 @@ func (w wait) changeForSource(t testing.TB, ctx context.Context, f forcing) *wai
 // pipe or in a buffer.
 func TestH21ChangeBeforeTheDestinationFails(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const gone = "reset"
 	for i, w := range changeWaits {
 		for _, what := range []string{expired, closing, expiring, gone} {
-			t.Run(w.String()+"/"+what, func(t *testing.T) {
-				t.Parallel()
+			few.Run(w.String()+"/"+what, func(t *testing.T) {
 				turns := someTurns
 				if i < 2 && (what == expired || what == gone) {
 					turns = atEachTurn
@@ -106,10 +107,11 @@ func TestH22ChangeBeforeTheSourceEnds(t *testing.T) {
 // depend on the way, nor does a cancellation's cause.
 func TestH31ChangeBeforeAnError(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	for _, w := range append([]wait{{src: ztest.TCP4, dst: ztest.File}}, changeWaits...) {
 		for _, what := range []string{closing, expired, expiring, cancelled} {
-			t.Run(w.String()+"/"+what, func(t *testing.T) {
-				t.Parallel()
+			few.Run(w.String()+"/"+what, func(t *testing.T) {
 				someTurns(t, func(t *testing.T, f forcing) {
 					ctx, cancel := context.WithCancelCause(t.Context())
 					defer cancel(nil)
@@ -140,12 +142,13 @@ func TestH31ChangeBeforeAnError(t *testing.T) {
 // the changes.
 func TestH17ChangeWhereNoEdgeComes(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	content := ztest.Pattern(3).Bytes(1 << 20)
 	for _, p := range []struct{ src, dst ztest.Kind }{{ztest.TCP4, ztest.TCP4}, {ztest.Unix, ztest.Pipe}} {
 		for _, from := range []int{1, 2, 5, 6} { // drain and pump take turns
 			for _, polled := range []int{-1, sys.Readable | sys.Writable} {
-				t.Run(fmt.Sprintf("%s→%s/%d/poll=%d", p.src, p.dst, from, polled), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s→%s/%d/poll=%d", p.src, p.dst, from, polled), func(t *testing.T) {
 					someTurns(t, func(t *testing.T, f forcing) {
 						src, dst := ztest.NewSource(t, p.src, content), ztest.NewDest(t, p.dst)
 						var c *tracked
@@ -268,9 +271,10 @@ func TestH33ChangeOfASlowStream(t *testing.T) {
 // ended by a deadline at each turn: resuming completes the stream.
 func TestChangeAndTwoCopiesInARow(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	for _, w := range changeWaits {
-		t.Run(w.String(), func(t *testing.T) {
-			t.Parallel()
+		few.Run(w.String(), func(t *testing.T) {
 			atEachTurn(t, func(t *testing.T, f forcing) {
 				content := ztest.Pattern(7).Bytes(400_000)
 				src, dst := ztest.NewSource(t, w.src, content, ztest.Pieces(7_000)), ztest.NewDest(t, w.dst)

@@ -56,6 +56,8 @@ type (
 // Share allows it.
 func TestH12Snapshot(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	sources := map[string]func(f *os.File) io.Reader{
 		"bare":    func(f *os.File) io.Reader { return f },
 		"limited": func(f *os.File) io.Reader { return io.LimitReader(io.LimitReader(f, lateSize+1), lateSize) },
@@ -93,8 +95,7 @@ func TestH12Snapshot(t *testing.T) {
 				}
 				for srcName, wrapSrc := range sources {
 					for dstName, wrapDst := range writers {
-						t.Run(fmt.Sprintf("%s→%s/%v/%s→%s", from, to, pages, srcName, dstName), func(t *testing.T) {
-							t.Parallel()
+						few.Run(fmt.Sprintf("%s→%s/%v/%s→%s", from, to, pages, srcName, dstName), func(t *testing.T) {
 							f, dst := lateFile(t, from), ztest.NewDest(t, to, ztest.StallAfter(0), ztest.Buffers(1<<20))
 							c := track(t, nil)
 							c.Pages = pages

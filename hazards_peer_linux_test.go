@@ -22,6 +22,8 @@ var peered = []ztest.Kind{ztest.TCP4, ztest.TCP6, ztest.MPTCP, ztest.Unix, ztest
 // clean end. The kinds that know no reset end.
 func TestH30SourceReset(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size = 150_000
 	content := ztest.Pattern(30).Bytes(size)
 	for _, from := range peered {
@@ -34,8 +36,7 @@ func TestH30SourceReset(t *testing.T) {
 		}
 		for _, to := range []ztest.Kind{ztest.TCP4, ztest.Unix, ztest.SockFile, ztest.Pipe, ztest.File, ztest.Append, ztest.Null} {
 			for _, off := range []zerocopy.MechanismSet{0, zerocopy.AllMechanisms} {
-				t.Run(fmt.Sprintf("%s→%s/off=%s", from, to, off), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s→%s/off=%s", from, to, off), func(t *testing.T) {
 					src, dst := ztest.NewSource(t, from, content, ztest.NoEOF()), ztest.NewDest(t, to)
 					c := track(t, nil)
 					c.Disable = off

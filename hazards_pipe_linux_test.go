@@ -108,6 +108,8 @@ func TestH02DestinationOutOfSlots(t *testing.T) {
 // parts behind it nor waits for a source of which it wants nothing more.
 func TestH03NeverAskedForNothing(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	content := ztest.Pattern(4).Bytes(1<<20 + 100)
 	for _, from := range []ztest.Kind{ztest.TCP4, ztest.Pipe, ztest.File, ztest.Unix, ztest.Zero} {
 		for _, to := range []ztest.Kind{ztest.TCP4, ztest.Pipe, ztest.File} {
@@ -127,8 +129,7 @@ func TestH03NeverAskedForNothing(t *testing.T) {
 				{"bounded", "an opt-in without room", func(r io.Reader) io.Reader { return &bounded{r, 0} }, 0},
 				{"bounded exact", "an opt-in with room for a part", func(r io.Reader) io.Reader { return &bounded{r, 65536} }, 65536},
 			} {
-				t.Run(fmt.Sprintf("%s→%s/%s", from, to, tt.name), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s→%s/%s", from, to, tt.name), func(t *testing.T) {
 					src := ztest.NewSource(t, from, content, ztest.NoEOF())
 					dst := ztest.NewDest(t, to)
 					c := track(t, func(call *sys.Call, _ int) (int, error, bool) {

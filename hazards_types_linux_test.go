@@ -98,6 +98,8 @@ var impostors = []struct {
 // and (*net.TCPConn).ReadFrom would splice past the Read of whoever has SyscallConn.
 func TestH25ImpostorAsSource(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size = 100_000
 	around := map[string]func(io.Reader) io.Reader{
 		"bare":  func(r io.Reader) io.Reader { return r },
@@ -131,8 +133,7 @@ func TestH25ImpostorAsSource(t *testing.T) {
 	for _, from := range impostors {
 		for name, wrap := range around {
 			for _, to := range into {
-				t.Run(from.name+"/"+name+"/"+to.name, func(t *testing.T) {
-					t.Parallel()
+				few.Run(from.name+"/"+name+"/"+to.name, func(t *testing.T) {
 					content := ztest.Pattern(25).Bytes(size)
 					src, dst := ztest.NewSource(t, from.kind, content), ztest.NewDest(t, to.kind)
 					n, err := track(t, nil).within(t, to.make(dst.Writer), wrap(from.make(src.Reader)))

@@ -83,12 +83,13 @@ func awaitAll(t testing.TB, src *ztest.Source, n int64) {
 // 0 after a FIN with bytes still queued. Everything has arrived before the copy.
 func TestH01UrgentMark(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	for _, kind := range []ztest.Kind{ztest.TCP4, ztest.TCP6} {
 		for _, to := range []ztest.Kind{ztest.TCP4, ztest.Unix, ztest.Pipe, ztest.File, ztest.PTY, ztest.SockFile} {
 			for _, tt := range marked {
 				for _, fin := range []bool{true, false} {
-					t.Run(fmt.Sprintf("%s→%s/%s/fin=%v", kind, to, tt.name, fin), func(t *testing.T) {
-						t.Parallel()
+					few.Run(fmt.Sprintf("%s→%s/%s/fin=%v", kind, to, tt.name, fin), func(t *testing.T) {
 						want := tt.feed.plainly(t, kind)
 						src := ztest.NewSource(t, kind, nil, ztest.Manual())
 						dst := ztest.NewDest(t, to)

@@ -133,6 +133,8 @@ func pos(s io.Seeker) int64 {
 // left in the buffers and the stream are what io.Copy leaves.
 func TestH26WrappersThatHoldBytes(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	content := ztest.Pattern(26).Bytes(100_000)
 	kinds := []ztest.Kind{ztest.File, ztest.TCP4, ztest.Unix, ztest.Pipe}
 	for _, from := range kinds {
@@ -142,8 +144,7 @@ func TestH26WrappersThatHoldBytes(t *testing.T) {
 		}
 		for _, w := range rows {
 			for _, to := range kinds {
-				t.Run(fmt.Sprintf("%s/%s/%s", from, w.name, to), func(t *testing.T) {
-					t.Parallel()
+				few.Run(fmt.Sprintf("%s/%s/%s", from, w.name, to), func(t *testing.T) {
 					run := func(copy func(io.Writer, io.Reader) (int64, error)) (got []byte, all string, rest []byte) {
 						src, dst := ztest.NewSource(t, from, content), ztest.NewDest(t, to)
 						r, seen := w.make(t, src.Reader)

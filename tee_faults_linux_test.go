@@ -105,6 +105,8 @@ var fanFaults = []fanFault{
 // The copy waits without a spin meanwhile: see awaitStuck.
 func TestFanStuck(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	turn := 0 // of the layouts, where not all are taken
 	for _, f := range fanFaults {
 		for _, from := range []ztest.Kind{ztest.TCP4, ztest.Unix, ztest.Pipe, ztest.File} {
@@ -119,8 +121,7 @@ func TestFanStuck(t *testing.T) {
 						if from != to && i != turn%3 {
 							continue
 						}
-						t.Run(fmt.Sprintf("%s/%s→%s/%d/%s", f.name, from, to, at, l), func(t *testing.T) {
-							t.Parallel()
+						few.Run(fmt.Sprintf("%s/%s→%s/%d/%s", f.name, from, to, at, l), func(t *testing.T) {
 							s := newStuckScene(t, from, to, l, at)
 							f.inflict(s)
 							s.copying.Wait()

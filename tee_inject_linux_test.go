@@ -92,6 +92,8 @@ func (r fanRoute) copy(t *testing.T, c *tracked, content []byte, opts ...ztest.O
 // 1st, 2nd or 5th time or from then on, costs speed and nothing else.
 func TestH29FanInjected(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size = 300_000
 	content := ztest.Pattern(67).Bytes(size)
 	var cases atomic.Int64
@@ -117,8 +119,7 @@ func TestH29FanInjected(t *testing.T) {
 					if errno == syscall.EINTR && nth < 0 {
 						nth = -nth * 10 // for ever would be for ever
 					}
-					t.Run(fmt.Sprintf("%s/%s/%v/%d", r.name, name, errno, nth), func(t *testing.T) {
-						t.Parallel()
+					few.Run(fmt.Sprintf("%s/%s/%v/%d", r.name, name, errno, nth), func(t *testing.T) {
 						cases.Add(1)
 						c := track(t, func(c *sys.Call, n int) (int, error, bool) {
 							return 0, errno, c.Name == name && (n == nth || nth < 0 && n >= -nth || errno == syscall.EINTR && n <= nth)

@@ -166,6 +166,8 @@ func (s *fanScene) checkTeed(want int64) {
 // whatever position and byte; the count is exact, and nothing is lost.
 func TestFanFailures(t *testing.T) {
 	t.Parallel()
+	few := ztest.NewFew(t)
+	defer few.Wait()
 	const size = 300_000
 	content := ztest.Pattern(62).Bytes(size)
 	kinds := []ztest.Kind{ztest.TCP4, ztest.File, ztest.Unix, ztest.Pipe}
@@ -178,8 +180,7 @@ func TestFanFailures(t *testing.T) {
 				for _, l := range layouts {
 					for name, m := range map[string]fanMakers{"io": ofIO, "ours": ofOur} {
 						for _, after := range []int{0, 1000, 32 << 10, 100_001} {
-							t.Run(fmt.Sprintf("%s/%s/%d/%s/%s/%d", mode, from, at, l, name, after), func(t *testing.T) {
-								t.Parallel()
+							few.Run(fmt.Sprintf("%s/%s/%d/%s/%s/%d", mode, from, at, l, name, after), func(t *testing.T) {
 								bad := &scripted{mode: mode, at: after}
 								s := newFanScene(t, from, content, l, at, m, bad)
 								s.failing(bad)

@@ -89,7 +89,7 @@ func TestRelayNotIdle(t *testing.T) {
 			t.Parallel()
 			d := dig(t, "tcp", true)
 			// A byte each quarter of the timeout: on a busy machine some come late.
-			const timeout = 400 * time.Millisecond
+			const timeout = 1200 * time.Millisecond
 			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, HalfClosedTimeout: timeout})
 			from, to := d.atA, d.atB
 			switch half {

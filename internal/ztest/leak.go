@@ -1,12 +1,14 @@
 package ztest
 
 import (
+	"flag"
 	"fmt"
 	"maps"
 	"os"
 	"runtime"
 	"runtime/debug"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -20,8 +22,11 @@ var settle = 15 * time.Second
 // Main is the body of a TestMain: it runs the tests and ends the process with
 // their code, or with 1 and a list on standard error if descriptors or
 // goroutines are left that were not there before. drain, if not nil, gives back
-// what the library keeps on purpose (pooled pipes), before the count.
+// what the library keeps on purpose (pooled pipes), before the count. Unless
+// -parallel says otherwise, four parallel tests run for each processor: they wait
+// for peers and the kernel most of their time.
 func Main(m *testing.M, drain func()) {
+	runMore()
 	before := snapshot()
 	code := m.Run()
 	if drain != nil {
@@ -34,6 +39,17 @@ func Main(m *testing.M, drain func()) {
 		}
 	}
 	os.Exit(code)
+}
+
+// runMore sets how many parallel tests run at a time. To a fuzzing process -parallel
+// is the number of its workers, each of them with a processor's work.
+func runMore() {
+	flag.Parse()
+	asked := false
+	flag.Visit(func(f *flag.Flag) { asked = asked || f.Name == "test.parallel" || f.Name == "test.fuzz" })
+	if !asked {
+		flag.Set("test.parallel", strconv.Itoa(4*runtime.GOMAXPROCS(0)))
+	}
 }
 
 // CheckLeaks fails the test if, at its end, descriptors or goroutines are left

@@ -76,7 +76,7 @@ func AwaitAllParked(tb testing.TB, what string, tasks []*Task) {
 	for _, t := range tasks {
 		t.identify()
 	}
-	Eventually(tb, Patience, fmt.Sprintf("%s: %d parked", what, len(tasks)), func() bool {
+	Eventually(tb, Patience, fmt.Sprintf("%s: %d parked", what, len(tasks)), atLeisure(func() bool {
 		parked := make(map[string]bool, len(tasks))
 		withDump(func(dump []byte) {
 			for line := range bytes.Lines(dump) {
@@ -91,7 +91,7 @@ func AwaitAllParked(tb testing.TB, what string, tasks []*Task) {
 			}
 		}
 		return true
-	})
+	}))
 }
 
 // identify waits until the goroutine runs, and learns its number.
@@ -105,16 +105,30 @@ func (t *Task) identify() {
 func (t *Task) awaitStack(want, call string) {
 	t.tb.Helper()
 	t.identify()
-	in := poll(Patience, t.done, func() (in bool) {
+	in := poll(Patience, t.done, atLeisure(func() (in bool) {
 		withDump(func(dump []byte) {
 			_, state, _ := bytes.Cut(dump, []byte(t.me))
 			state, _, _ = bytes.Cut(state, []byte("\n\n"))
 			in = bytes.HasPrefix(state, []byte(want)) && bytes.Contains(state, []byte(call))
 		})
 		return in
-	})
+	}))
 	if !in {
 		t.tb.Fatalf("%s: has not come to %q\n\n%s", t.what, want, stacks())
+	}
+}
+
+// atLeisure is for a condition that takes a dump to know. The world stands still for
+// that, a millisecond for every hundred goroutines: asked without a pause, the tests
+// that wait would leave no time for what they wait for. So before each question but the
+// first comes a sleep four times as long as the question before took.
+func atLeisure(cond func() bool) func() bool {
+	pause := 50 * time.Microsecond // most calls are in their wait by then
+	return func() bool {
+		time.Sleep(pause)
+		start := time.Now()
+		defer func() { pause = 4 * time.Since(start) }()
+		return cond()
 	}
 }
 

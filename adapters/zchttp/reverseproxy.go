@@ -1,0 +1,174 @@
+package zchttp
+
+import (
+	"io"
+	"net/http"
+	"net/http/httputil"
+	"reflect"
+	"strconv"
+	"sync"
+	"time"
+)
+
+// ReverseProxy returns a handler that does what p does, by p's own code: the fields of p
+// mean what package httputil says, and are read at each request. What differs is how bytes
+// go: those of a large response body by [zerocopy.Copy] to the client's connection, and those
+// of a connection that has switched protocols, such as a websocket, by [zcnet.Relay],
+// including what either peer has sent before the switch was complete.
+//
+// If p.Transport is nil, a clone of http.DefaultTransport is used that all such proxies share,
+// with the connections of package zcnet (see [Transport]). A Transport that is set is used as
+// it is; bodies from its connections are spliced if it is one of Transport's:
+//
+//	p.Transport = zchttp.Transport(myTransport)
+//
+// The client's side needs a connection of net or of zcnet: see [ListenAndServe].
+//
+// It panics if p is nil.
+func ReverseProxy(p *httputil.ReverseProxy) *Proxy {
+	if p == nil {
+		panic("zchttp: ReverseProxy of nil")
+	}
+	return &Proxy{proxy: p}
+}
+
+// A Proxy is the handler that [ReverseProxy] returns. Its fields must not be changed once it
+// serves.
+type Proxy struct {
+	// IdleTimeout ends a connection that has switched protocols once neither side has
+	// accepted a byte for so long. If not set, silence has no limit.
+	IdleTimeout time.Duration
+	// Report, if not nil, is called once a request, by its goroutine, when the response or
+	// the tunnel has ended, also where the request is aborted. The request is the client's.
+	Report func(*http.Request, ProxyReport)
+
+	proxy *httputil.ReverseProxy
+}
+
+// ServeHTTP implements http.Handler.
+func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	x := &exchange{proxy: p, w: w, request: r, http: *p.proxy}
+	x.http.ModifyResponse = x.modify
+	if x.http.Transport == nil {
+		x.http.Transport = defaultTransport()
+	}
+	if p.proxy.ErrorHandler != nil {
+		x.http.ErrorHandler = x.fail
+	}
+	if p.Report != nil {
+		defer x.report()
+	}
+	x.http.ServeHTTP(x, r)
+	x.returned = true
+}
+
+// An exchange is one request and its response. It is also the ResponseWriter that the copy of
+// httputil.ReverseProxy, which serves only this request, sees.
+type exchange struct {
+	proxy   *Proxy
+	w       http.ResponseWriter
+	request *http.Request
+	http    httputil.ReverseProxy
+	header  int    // the status
+	plain   int64  // how many bytes of the body have been written by Write
+	why     string // why by Write
+	body    *responseBody
+	tunnel  *tunnel
+
+	returned bool
+
+	mu      sync.Mutex
+	copying bool // w is being written to by ReadFrom
+}
+
+// modify is the ModifyResponse of the exchange.
+func (x *exchange) modify(res *http.Response) error {
+	body := res.Body
+	if modify := x.proxy.proxy.ModifyResponse; modify != nil {
+		if err := modify(res); err != nil {
+			return err
+		}
+	}
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		if x.why = x.switches(res, body); x.why == "" {
+			res.Body = backendEnd{x.tunnel}
+		}
+		return nil
+	}
+	if x.why = x.declines(res, body); x.why == "" {
+		x.body = newResponseBody(x, res)
+		res.Body = x.body
+	}
+	return nil
+}
+
+// bulk is how long a response has to be for a copy of our own.
+const bulk = 64 << 10
+
+// declines returns why the body of res is left to httputil.ReverseProxy, and "" if it is not.
+// The body was that of the transport before anybody could replace it.
+func (x *exchange) declines(res *http.Response, was any) string {
+	switch {
+	case x.request.Method == http.MethodHead || res.Body == nil || res.Body == http.NoBody:
+		return "no body"
+	case res.ContentLength < 0:
+		return "unknown length"
+	case res.ContentLength < bulk:
+		return "small"
+	case x.request.ProtoMajor != 1:
+		return "client speaks " + x.request.Proto
+	case x.request.TLS != nil:
+		return "client's connection is encrypted"
+	case res.ProtoMajor != 1:
+		return "backend speaks " + res.Proto
+	case !same(res.Body, was):
+		return "body replaced by " + reflect.TypeOf(res.Body).String()
+	case res.StatusCode < 200 || res.StatusCode == http.StatusNoContent || res.StatusCode == http.StatusNotModified:
+		return "no body"
+	}
+	if _, ok := x.w.(io.ReaderFrom); !ok {
+		return reflect.TypeOf(x.w).String() + " has no ReadFrom"
+	}
+	length := res.Header["Content-Length"]
+	h := x.w.Header()
+	if len(length) != 1 || length[0] != strconv.FormatInt(res.ContentLength, 10) || len(res.Trailer) > 0 ||
+		res.Header["Transfer-Encoding"] != nil || h["Content-Length"] != nil || h["Transfer-Encoding"] != nil {
+		return "length changed"
+	}
+	return ""
+}
+
+// same reports whether a and b are one value, for any types.
+func same(a, b any) bool {
+	return reflect.TypeOf(a) == reflect.TypeOf(b) && reflect.ValueOf(a).Comparable() && a == b
+}
+
+// fail is the ErrorHandler of the exchange.
+func (x *exchange) fail(_ http.ResponseWriter, r *http.Request, err error) {
+	x.proxy.proxy.ErrorHandler(x.w, r, err)
+}
+
+// The transport of proxies that have none, and what it is a clone of.
+var (
+	defaultMu     sync.Mutex
+	defaultFrom   http.RoundTripper
+	defaultShared http.RoundTripper
+)
+
+// defaultTransport returns the clone of http.DefaultTransport, and http.DefaultTransport where
+// that is somebody's own.
+func defaultTransport() http.RoundTripper {
+	defaultMu.Lock()
+	defer defaultMu.Unlock()
+	t, ok := http.DefaultTransport.(*http.Transport)
+	if !ok {
+		return http.DefaultTransport
+	}
+	if defaultFrom != http.RoundTripper(t) {
+		if old, ok := defaultShared.(*http.Transport); ok {
+			old.CloseIdleConnections()
+		}
+		defaultFrom, defaultShared = t, Transport(t)
+	}
+	return defaultShared
+}
