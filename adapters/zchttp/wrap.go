@@ -63,9 +63,10 @@ func (c *ResponseCount) Hijacked() bool { return c.hijacked.Load() }
 //
 // What goes to w otherwise, as by Unwrap, is not counted.
 //
-// github.com/felixge/httpsnoop has the same care for methods, and more hooks; it is a good
-// choice where they are needed. Its count of a ReadFrom is there when the ReadFrom has
-// returned, which for a large file is minutes, and it leaves the Content-Length to w.
+// github.com/felixge/httpsnoop (1.1.0 was looked at) has the same care for methods, and more hooks; it is a
+// good choice where they are needed. It is not used here since it is another requirement, and since its count
+// of a ReadFrom is there when the ReadFrom has returned, which for a large file is minutes; and it
+// leaves the Content-Length to w.
 func WrapResponseWriter(w http.ResponseWriter, hooks ResponseHooks) (http.ResponseWriter, *ResponseCount) {
 	c := &counter{w: w, hooks: hooks, declared: -1}
 	return c.expose(methodsOf(w)), &c.ResponseCount
