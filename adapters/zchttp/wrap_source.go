@@ -93,8 +93,6 @@ func (c *counter) ours() bool {
 	return ok
 }
 
-func (c *counter) base() *counter { return c }
-
 // isDescriptor reports whether src, or what it is a limit of, is one that package net looks for.
 func isDescriptor(src io.Reader) bool {
 	if l, ok := src.(*io.LimitedReader); ok && l != nil {

@@ -5,174 +5,174 @@ package zchttp
 import "net/http"
 
 type (
-	counter0 struct{ *counter }
+	counter0 struct{ basic }
 	counter1 struct {
-		*counter
+		basic
 		flusher
 	}
 	counter2 struct {
-		*counter
+		basic
 		errorFlusher
 	}
 	counter3 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 	}
 	counter4 struct {
-		*counter
+		basic
 		hijacker
 	}
 	counter5 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 	}
 	counter6 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 	}
 	counter7 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
 	}
 	counter8 struct {
-		*counter
+		basic
 		closeNotifier
 	}
 	counter9 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 	}
 	counter10 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 	}
 	counter11 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
 	}
 	counter12 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 	}
 	counter13 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
 	}
 	counter14 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
 	}
 	counter15 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
 		closeNotifier
 	}
 	counter16 struct {
-		*counter
+		basic
 		pusher
 	}
 	counter17 struct {
-		*counter
+		basic
 		flusher
 		pusher
 	}
 	counter18 struct {
-		*counter
+		basic
 		errorFlusher
 		pusher
 	}
 	counter19 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		pusher
 	}
 	counter20 struct {
-		*counter
+		basic
 		hijacker
 		pusher
 	}
 	counter21 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		pusher
 	}
 	counter22 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		pusher
 	}
 	counter23 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
 		pusher
 	}
 	counter24 struct {
-		*counter
+		basic
 		closeNotifier
 		pusher
 	}
 	counter25 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		pusher
 	}
 	counter26 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		pusher
 	}
 	counter27 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
 		pusher
 	}
 	counter28 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		pusher
 	}
 	counter29 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
 		pusher
 	}
 	counter30 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
 		pusher
 	}
 	counter31 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -180,95 +180,95 @@ type (
 		pusher
 	}
 	counter32 struct {
-		*counter
+		basic
 		readerFrom
 	}
 	counter33 struct {
-		*counter
+		basic
 		flusher
 		readerFrom
 	}
 	counter34 struct {
-		*counter
+		basic
 		errorFlusher
 		readerFrom
 	}
 	counter35 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		readerFrom
 	}
 	counter36 struct {
-		*counter
+		basic
 		hijacker
 		readerFrom
 	}
 	counter37 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		readerFrom
 	}
 	counter38 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		readerFrom
 	}
 	counter39 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
 		readerFrom
 	}
 	counter40 struct {
-		*counter
+		basic
 		closeNotifier
 		readerFrom
 	}
 	counter41 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		readerFrom
 	}
 	counter42 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		readerFrom
 	}
 	counter43 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
 		readerFrom
 	}
 	counter44 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		readerFrom
 	}
 	counter45 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
 		readerFrom
 	}
 	counter46 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
 		readerFrom
 	}
 	counter47 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -276,51 +276,51 @@ type (
 		readerFrom
 	}
 	counter48 struct {
-		*counter
+		basic
 		pusher
 		readerFrom
 	}
 	counter49 struct {
-		*counter
+		basic
 		flusher
 		pusher
 		readerFrom
 	}
 	counter50 struct {
-		*counter
+		basic
 		errorFlusher
 		pusher
 		readerFrom
 	}
 	counter51 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		pusher
 		readerFrom
 	}
 	counter52 struct {
-		*counter
+		basic
 		hijacker
 		pusher
 		readerFrom
 	}
 	counter53 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		pusher
 		readerFrom
 	}
 	counter54 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		pusher
 		readerFrom
 	}
 	counter55 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -328,27 +328,27 @@ type (
 		readerFrom
 	}
 	counter56 struct {
-		*counter
+		basic
 		closeNotifier
 		pusher
 		readerFrom
 	}
 	counter57 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		pusher
 		readerFrom
 	}
 	counter58 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		pusher
 		readerFrom
 	}
 	counter59 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
@@ -356,14 +356,14 @@ type (
 		readerFrom
 	}
 	counter60 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		pusher
 		readerFrom
 	}
 	counter61 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
@@ -371,7 +371,7 @@ type (
 		readerFrom
 	}
 	counter62 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
@@ -379,7 +379,7 @@ type (
 		readerFrom
 	}
 	counter63 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -388,95 +388,95 @@ type (
 		readerFrom
 	}
 	counter64 struct {
-		*counter
+		basic
 		stringWriter
 	}
 	counter65 struct {
-		*counter
+		basic
 		flusher
 		stringWriter
 	}
 	counter66 struct {
-		*counter
+		basic
 		errorFlusher
 		stringWriter
 	}
 	counter67 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		stringWriter
 	}
 	counter68 struct {
-		*counter
+		basic
 		hijacker
 		stringWriter
 	}
 	counter69 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		stringWriter
 	}
 	counter70 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		stringWriter
 	}
 	counter71 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
 		stringWriter
 	}
 	counter72 struct {
-		*counter
+		basic
 		closeNotifier
 		stringWriter
 	}
 	counter73 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		stringWriter
 	}
 	counter74 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		stringWriter
 	}
 	counter75 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
 		stringWriter
 	}
 	counter76 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		stringWriter
 	}
 	counter77 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
 		stringWriter
 	}
 	counter78 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
 		stringWriter
 	}
 	counter79 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -484,51 +484,51 @@ type (
 		stringWriter
 	}
 	counter80 struct {
-		*counter
+		basic
 		pusher
 		stringWriter
 	}
 	counter81 struct {
-		*counter
+		basic
 		flusher
 		pusher
 		stringWriter
 	}
 	counter82 struct {
-		*counter
+		basic
 		errorFlusher
 		pusher
 		stringWriter
 	}
 	counter83 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		pusher
 		stringWriter
 	}
 	counter84 struct {
-		*counter
+		basic
 		hijacker
 		pusher
 		stringWriter
 	}
 	counter85 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		pusher
 		stringWriter
 	}
 	counter86 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		pusher
 		stringWriter
 	}
 	counter87 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -536,27 +536,27 @@ type (
 		stringWriter
 	}
 	counter88 struct {
-		*counter
+		basic
 		closeNotifier
 		pusher
 		stringWriter
 	}
 	counter89 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		pusher
 		stringWriter
 	}
 	counter90 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		pusher
 		stringWriter
 	}
 	counter91 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
@@ -564,14 +564,14 @@ type (
 		stringWriter
 	}
 	counter92 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		pusher
 		stringWriter
 	}
 	counter93 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
@@ -579,7 +579,7 @@ type (
 		stringWriter
 	}
 	counter94 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
@@ -587,7 +587,7 @@ type (
 		stringWriter
 	}
 	counter95 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -596,51 +596,51 @@ type (
 		stringWriter
 	}
 	counter96 struct {
-		*counter
+		basic
 		readerFrom
 		stringWriter
 	}
 	counter97 struct {
-		*counter
+		basic
 		flusher
 		readerFrom
 		stringWriter
 	}
 	counter98 struct {
-		*counter
+		basic
 		errorFlusher
 		readerFrom
 		stringWriter
 	}
 	counter99 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		readerFrom
 		stringWriter
 	}
 	counter100 struct {
-		*counter
+		basic
 		hijacker
 		readerFrom
 		stringWriter
 	}
 	counter101 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		readerFrom
 		stringWriter
 	}
 	counter102 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		readerFrom
 		stringWriter
 	}
 	counter103 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -648,27 +648,27 @@ type (
 		stringWriter
 	}
 	counter104 struct {
-		*counter
+		basic
 		closeNotifier
 		readerFrom
 		stringWriter
 	}
 	counter105 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		readerFrom
 		stringWriter
 	}
 	counter106 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		readerFrom
 		stringWriter
 	}
 	counter107 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
@@ -676,14 +676,14 @@ type (
 		stringWriter
 	}
 	counter108 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		readerFrom
 		stringWriter
 	}
 	counter109 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
@@ -691,7 +691,7 @@ type (
 		stringWriter
 	}
 	counter110 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
@@ -699,7 +699,7 @@ type (
 		stringWriter
 	}
 	counter111 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -708,27 +708,27 @@ type (
 		stringWriter
 	}
 	counter112 struct {
-		*counter
+		basic
 		pusher
 		readerFrom
 		stringWriter
 	}
 	counter113 struct {
-		*counter
+		basic
 		flusher
 		pusher
 		readerFrom
 		stringWriter
 	}
 	counter114 struct {
-		*counter
+		basic
 		errorFlusher
 		pusher
 		readerFrom
 		stringWriter
 	}
 	counter115 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		pusher
@@ -736,14 +736,14 @@ type (
 		stringWriter
 	}
 	counter116 struct {
-		*counter
+		basic
 		hijacker
 		pusher
 		readerFrom
 		stringWriter
 	}
 	counter117 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		pusher
@@ -751,7 +751,7 @@ type (
 		stringWriter
 	}
 	counter118 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		pusher
@@ -759,7 +759,7 @@ type (
 		stringWriter
 	}
 	counter119 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -768,14 +768,14 @@ type (
 		stringWriter
 	}
 	counter120 struct {
-		*counter
+		basic
 		closeNotifier
 		pusher
 		readerFrom
 		stringWriter
 	}
 	counter121 struct {
-		*counter
+		basic
 		flusher
 		closeNotifier
 		pusher
@@ -783,7 +783,7 @@ type (
 		stringWriter
 	}
 	counter122 struct {
-		*counter
+		basic
 		errorFlusher
 		closeNotifier
 		pusher
@@ -791,7 +791,7 @@ type (
 		stringWriter
 	}
 	counter123 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		closeNotifier
@@ -800,7 +800,7 @@ type (
 		stringWriter
 	}
 	counter124 struct {
-		*counter
+		basic
 		hijacker
 		closeNotifier
 		pusher
@@ -808,7 +808,7 @@ type (
 		stringWriter
 	}
 	counter125 struct {
-		*counter
+		basic
 		flusher
 		hijacker
 		closeNotifier
@@ -817,7 +817,7 @@ type (
 		stringWriter
 	}
 	counter126 struct {
-		*counter
+		basic
 		errorFlusher
 		hijacker
 		closeNotifier
@@ -826,7 +826,7 @@ type (
 		stringWriter
 	}
 	counter127 struct {
-		*counter
+		basic
 		flusher
 		errorFlusher
 		hijacker
@@ -841,261 +841,261 @@ type (
 func (c *counter) expose(have int) http.ResponseWriter {
 	switch have {
 	case 0:
-		return &counter0{c}
+		return counter0{basic{c}}
 	case 1:
-		return &counter1{c, flusher{c}}
+		return counter1{basic{c}, flusher{c}}
 	case 2:
-		return &counter2{c, errorFlusher{c}}
+		return counter2{basic{c}, errorFlusher{c}}
 	case 3:
-		return &counter3{c, flusher{c}, errorFlusher{c}}
+		return counter3{basic{c}, flusher{c}, errorFlusher{c}}
 	case 4:
-		return &counter4{c, hijacker{c}}
+		return counter4{basic{c}, hijacker{c}}
 	case 5:
-		return &counter5{c, flusher{c}, hijacker{c}}
+		return counter5{basic{c}, flusher{c}, hijacker{c}}
 	case 6:
-		return &counter6{c, errorFlusher{c}, hijacker{c}}
+		return counter6{basic{c}, errorFlusher{c}, hijacker{c}}
 	case 7:
-		return &counter7{c, flusher{c}, errorFlusher{c}, hijacker{c}}
+		return counter7{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}}
 	case 8:
-		return &counter8{c, closeNotifier{c}}
+		return counter8{basic{c}, closeNotifier{c}}
 	case 9:
-		return &counter9{c, flusher{c}, closeNotifier{c}}
+		return counter9{basic{c}, flusher{c}, closeNotifier{c}}
 	case 10:
-		return &counter10{c, errorFlusher{c}, closeNotifier{c}}
+		return counter10{basic{c}, errorFlusher{c}, closeNotifier{c}}
 	case 11:
-		return &counter11{c, flusher{c}, errorFlusher{c}, closeNotifier{c}}
+		return counter11{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}}
 	case 12:
-		return &counter12{c, hijacker{c}, closeNotifier{c}}
+		return counter12{basic{c}, hijacker{c}, closeNotifier{c}}
 	case 13:
-		return &counter13{c, flusher{c}, hijacker{c}, closeNotifier{c}}
+		return counter13{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}}
 	case 14:
-		return &counter14{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
+		return counter14{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
 	case 15:
-		return &counter15{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
+		return counter15{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
 	case 16:
-		return &counter16{c, pusher{c}}
+		return counter16{basic{c}, pusher{c}}
 	case 17:
-		return &counter17{c, flusher{c}, pusher{c}}
+		return counter17{basic{c}, flusher{c}, pusher{c}}
 	case 18:
-		return &counter18{c, errorFlusher{c}, pusher{c}}
+		return counter18{basic{c}, errorFlusher{c}, pusher{c}}
 	case 19:
-		return &counter19{c, flusher{c}, errorFlusher{c}, pusher{c}}
+		return counter19{basic{c}, flusher{c}, errorFlusher{c}, pusher{c}}
 	case 20:
-		return &counter20{c, hijacker{c}, pusher{c}}
+		return counter20{basic{c}, hijacker{c}, pusher{c}}
 	case 21:
-		return &counter21{c, flusher{c}, hijacker{c}, pusher{c}}
+		return counter21{basic{c}, flusher{c}, hijacker{c}, pusher{c}}
 	case 22:
-		return &counter22{c, errorFlusher{c}, hijacker{c}, pusher{c}}
+		return counter22{basic{c}, errorFlusher{c}, hijacker{c}, pusher{c}}
 	case 23:
-		return &counter23{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}}
+		return counter23{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}}
 	case 24:
-		return &counter24{c, closeNotifier{c}, pusher{c}}
+		return counter24{basic{c}, closeNotifier{c}, pusher{c}}
 	case 25:
-		return &counter25{c, flusher{c}, closeNotifier{c}, pusher{c}}
+		return counter25{basic{c}, flusher{c}, closeNotifier{c}, pusher{c}}
 	case 26:
-		return &counter26{c, errorFlusher{c}, closeNotifier{c}, pusher{c}}
+		return counter26{basic{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}}
 	case 27:
-		return &counter27{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}}
+		return counter27{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}}
 	case 28:
-		return &counter28{c, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return counter28{basic{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
 	case 29:
-		return &counter29{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return counter29{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
 	case 30:
-		return &counter30{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return counter30{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
 	case 31:
-		return &counter31{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return counter31{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
 	case 32:
-		return &counter32{c, readerFrom{c}}
+		return counter32{basic{c}, readerFrom{c}}
 	case 33:
-		return &counter33{c, flusher{c}, readerFrom{c}}
+		return counter33{basic{c}, flusher{c}, readerFrom{c}}
 	case 34:
-		return &counter34{c, errorFlusher{c}, readerFrom{c}}
+		return counter34{basic{c}, errorFlusher{c}, readerFrom{c}}
 	case 35:
-		return &counter35{c, flusher{c}, errorFlusher{c}, readerFrom{c}}
+		return counter35{basic{c}, flusher{c}, errorFlusher{c}, readerFrom{c}}
 	case 36:
-		return &counter36{c, hijacker{c}, readerFrom{c}}
+		return counter36{basic{c}, hijacker{c}, readerFrom{c}}
 	case 37:
-		return &counter37{c, flusher{c}, hijacker{c}, readerFrom{c}}
+		return counter37{basic{c}, flusher{c}, hijacker{c}, readerFrom{c}}
 	case 38:
-		return &counter38{c, errorFlusher{c}, hijacker{c}, readerFrom{c}}
+		return counter38{basic{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}}
 	case 39:
-		return &counter39{c, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}}
+		return counter39{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}}
 	case 40:
-		return &counter40{c, closeNotifier{c}, readerFrom{c}}
+		return counter40{basic{c}, closeNotifier{c}, readerFrom{c}}
 	case 41:
-		return &counter41{c, flusher{c}, closeNotifier{c}, readerFrom{c}}
+		return counter41{basic{c}, flusher{c}, closeNotifier{c}, readerFrom{c}}
 	case 42:
-		return &counter42{c, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
+		return counter42{basic{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
 	case 43:
-		return &counter43{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
+		return counter43{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
 	case 44:
-		return &counter44{c, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return counter44{basic{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
 	case 45:
-		return &counter45{c, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return counter45{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
 	case 46:
-		return &counter46{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return counter46{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
 	case 47:
-		return &counter47{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return counter47{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
 	case 48:
-		return &counter48{c, pusher{c}, readerFrom{c}}
+		return counter48{basic{c}, pusher{c}, readerFrom{c}}
 	case 49:
-		return &counter49{c, flusher{c}, pusher{c}, readerFrom{c}}
+		return counter49{basic{c}, flusher{c}, pusher{c}, readerFrom{c}}
 	case 50:
-		return &counter50{c, errorFlusher{c}, pusher{c}, readerFrom{c}}
+		return counter50{basic{c}, errorFlusher{c}, pusher{c}, readerFrom{c}}
 	case 51:
-		return &counter51{c, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}}
+		return counter51{basic{c}, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}}
 	case 52:
-		return &counter52{c, hijacker{c}, pusher{c}, readerFrom{c}}
+		return counter52{basic{c}, hijacker{c}, pusher{c}, readerFrom{c}}
 	case 53:
-		return &counter53{c, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return counter53{basic{c}, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
 	case 54:
-		return &counter54{c, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return counter54{basic{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
 	case 55:
-		return &counter55{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return counter55{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
 	case 56:
-		return &counter56{c, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter56{basic{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 57:
-		return &counter57{c, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter57{basic{c}, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 58:
-		return &counter58{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter58{basic{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 59:
-		return &counter59{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter59{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 60:
-		return &counter60{c, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter60{basic{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 61:
-		return &counter61{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter61{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 62:
-		return &counter62{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter62{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 63:
-		return &counter63{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return counter63{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
 	case 64:
-		return &counter64{c, stringWriter{c}}
+		return counter64{basic{c}, stringWriter{c}}
 	case 65:
-		return &counter65{c, flusher{c}, stringWriter{c}}
+		return counter65{basic{c}, flusher{c}, stringWriter{c}}
 	case 66:
-		return &counter66{c, errorFlusher{c}, stringWriter{c}}
+		return counter66{basic{c}, errorFlusher{c}, stringWriter{c}}
 	case 67:
-		return &counter67{c, flusher{c}, errorFlusher{c}, stringWriter{c}}
+		return counter67{basic{c}, flusher{c}, errorFlusher{c}, stringWriter{c}}
 	case 68:
-		return &counter68{c, hijacker{c}, stringWriter{c}}
+		return counter68{basic{c}, hijacker{c}, stringWriter{c}}
 	case 69:
-		return &counter69{c, flusher{c}, hijacker{c}, stringWriter{c}}
+		return counter69{basic{c}, flusher{c}, hijacker{c}, stringWriter{c}}
 	case 70:
-		return &counter70{c, errorFlusher{c}, hijacker{c}, stringWriter{c}}
+		return counter70{basic{c}, errorFlusher{c}, hijacker{c}, stringWriter{c}}
 	case 71:
-		return &counter71{c, flusher{c}, errorFlusher{c}, hijacker{c}, stringWriter{c}}
+		return counter71{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, stringWriter{c}}
 	case 72:
-		return &counter72{c, closeNotifier{c}, stringWriter{c}}
+		return counter72{basic{c}, closeNotifier{c}, stringWriter{c}}
 	case 73:
-		return &counter73{c, flusher{c}, closeNotifier{c}, stringWriter{c}}
+		return counter73{basic{c}, flusher{c}, closeNotifier{c}, stringWriter{c}}
 	case 74:
-		return &counter74{c, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
+		return counter74{basic{c}, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
 	case 75:
-		return &counter75{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
+		return counter75{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
 	case 76:
-		return &counter76{c, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return counter76{basic{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
 	case 77:
-		return &counter77{c, flusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return counter77{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
 	case 78:
-		return &counter78{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return counter78{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
 	case 79:
-		return &counter79{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return counter79{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
 	case 80:
-		return &counter80{c, pusher{c}, stringWriter{c}}
+		return counter80{basic{c}, pusher{c}, stringWriter{c}}
 	case 81:
-		return &counter81{c, flusher{c}, pusher{c}, stringWriter{c}}
+		return counter81{basic{c}, flusher{c}, pusher{c}, stringWriter{c}}
 	case 82:
-		return &counter82{c, errorFlusher{c}, pusher{c}, stringWriter{c}}
+		return counter82{basic{c}, errorFlusher{c}, pusher{c}, stringWriter{c}}
 	case 83:
-		return &counter83{c, flusher{c}, errorFlusher{c}, pusher{c}, stringWriter{c}}
+		return counter83{basic{c}, flusher{c}, errorFlusher{c}, pusher{c}, stringWriter{c}}
 	case 84:
-		return &counter84{c, hijacker{c}, pusher{c}, stringWriter{c}}
+		return counter84{basic{c}, hijacker{c}, pusher{c}, stringWriter{c}}
 	case 85:
-		return &counter85{c, flusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return counter85{basic{c}, flusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
 	case 86:
-		return &counter86{c, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return counter86{basic{c}, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
 	case 87:
-		return &counter87{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return counter87{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
 	case 88:
-		return &counter88{c, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter88{basic{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 89:
-		return &counter89{c, flusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter89{basic{c}, flusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 90:
-		return &counter90{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter90{basic{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 91:
-		return &counter91{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter91{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 92:
-		return &counter92{c, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter92{basic{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 93:
-		return &counter93{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter93{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 94:
-		return &counter94{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter94{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 95:
-		return &counter95{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return counter95{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
 	case 96:
-		return &counter96{c, readerFrom{c}, stringWriter{c}}
+		return counter96{basic{c}, readerFrom{c}, stringWriter{c}}
 	case 97:
-		return &counter97{c, flusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter97{basic{c}, flusher{c}, readerFrom{c}, stringWriter{c}}
 	case 98:
-		return &counter98{c, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter98{basic{c}, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
 	case 99:
-		return &counter99{c, flusher{c}, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter99{basic{c}, flusher{c}, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
 	case 100:
-		return &counter100{c, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return counter100{basic{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
 	case 101:
-		return &counter101{c, flusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return counter101{basic{c}, flusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
 	case 102:
-		return &counter102{c, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return counter102{basic{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
 	case 103:
-		return &counter103{c, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return counter103{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
 	case 104:
-		return &counter104{c, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter104{basic{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 105:
-		return &counter105{c, flusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter105{basic{c}, flusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 106:
-		return &counter106{c, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter106{basic{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 107:
-		return &counter107{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter107{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 108:
-		return &counter108{c, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter108{basic{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 109:
-		return &counter109{c, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter109{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 110:
-		return &counter110{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter110{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 111:
-		return &counter111{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return counter111{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
 	case 112:
-		return &counter112{c, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter112{basic{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 113:
-		return &counter113{c, flusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter113{basic{c}, flusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 114:
-		return &counter114{c, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter114{basic{c}, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 115:
-		return &counter115{c, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter115{basic{c}, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 116:
-		return &counter116{c, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter116{basic{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 117:
-		return &counter117{c, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter117{basic{c}, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 118:
-		return &counter118{c, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter118{basic{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 119:
-		return &counter119{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter119{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 120:
-		return &counter120{c, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter120{basic{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 121:
-		return &counter121{c, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter121{basic{c}, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 122:
-		return &counter122{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter122{basic{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 123:
-		return &counter123{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter123{basic{c}, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 124:
-		return &counter124{c, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter124{basic{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 125:
-		return &counter125{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter125{basic{c}, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 126:
-		return &counter126{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter126{basic{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	case 127:
-		return &counter127{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return counter127{basic{c}, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
 	}
 	panic("zchttp: unknown methods")
 }
