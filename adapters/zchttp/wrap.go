@@ -82,8 +82,10 @@ type counter struct {
 	accepted int64 // bytes that w took, sent or not: what w compares with declared
 }
 
-// basic has the methods that all of the types in wrap_types.go have, and nothing else: what is embedded
-// in them is in the program 128 times.
+// The types in wrap_types.go embed nothing: promoted methods, and wrappers of them for values, would be in
+// the program for each of 128.
+
+// basic has the methods that all of them have.
 type basic struct{ c *counter }
 
 // Header implements http.ResponseWriter.
@@ -165,7 +167,7 @@ func (c *counter) sends() bool {
 	return c.hooks.Request == nil || c.hooks.Request.Method != http.MethodHead
 }
 
-// The optional methods, each of a type of its own for wrap_types.go.
+// The optional methods, by which sets of them are written in wrap_types.go.
 type (
 	flusher       struct{ c *counter }
 	errorFlusher  struct{ c *counter }
