@@ -99,7 +99,7 @@ func (t *transfer) through(max int) error {
 		return err
 	}
 	m.Class = t.pace.class
-	n, refused, err := m.ReadThrough(t.from.conn, t.from.leaf.Read, t.from.body.Chunked, max)
+	n, refused, err := m.ReadThrough(t.from.conn, t.from.leaf.Read, t.from.body.Chunked, t.from.body.Chunk(), max)
 	noPipe := m.NoPipe
 	if n > 0 {
 		t.pace.drained(n, max, m.Filled())

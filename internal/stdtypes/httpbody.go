@@ -33,6 +33,7 @@ type hop struct {
 	mutex  string // the field with the mutex that is held during a Read, if there is one
 	closed string // the field that tells that it is not to be read any more
 	ended  string // the field that tells that it has been read to its end
+	chunk  string // the field that tells how much of a chunk is left
 	// layouts are the fields in order, with their types, of Go 1.26 and, where they differ,
 	// 1.27. After "..." there are those that matter, among others.
 	layouts []string
@@ -69,7 +70,7 @@ var hops = []hop{
 			"mu sync.Mutex; sawEOF bool; closed bool; earlyClose bool; onHitEOF func()",
 		"src io.Reader; hdr interface {}; r *bufio.Reader; closing bool; doEarlyClose bool; maxTrailerHeaders int64; " +
 			"mu sync.Mutex; sawEOF bool; closed bool; earlyClose bool; dropTrailer bool; onHitEOF func()"}},
-	{name: "net/http/internal.chunkedReader", level: length, next: "r", layouts: []string{
+	{name: "net/http/internal.chunkedReader", level: length, next: "r", chunk: "n", layouts: []string{
 		"r *bufio.Reader; n uint64; err error; buf [2]uint8; checkEnd bool; excess int64"}},
 	{name: "net/http.connReader", level: connection, next: "rwc", layouts: []string{
 		"rwc net.Conn; mu sync.Mutex; conn *http.conn; hasByte bool; byteBuf [1]uint8; cond *sync.Cond; " +
@@ -81,9 +82,9 @@ var hops = []hop{
 // A link is a hop whose layout is verified.
 type link struct {
 	*hop
-	verified                   bool
-	next, mutex, closed, ended uintptr // offsets
-	typ                        reflect.Type
+	verified                          bool
+	next, mutex, closed, ended, chunk uintptr // offsets
+	typ                               reflect.Type
 }
 
 // links are the links of the types that were met, by type; those that are no hop have none.
@@ -121,6 +122,7 @@ func newLink(t reflect.Type) *link {
 	next, _ := t.FieldByName(h.next)
 	l.verified, l.typ = true, next.Type
 	l.next, l.mutex, l.closed, l.ended = offset(h.next), offset(h.mutex), offset(h.closed), offset(h.ended)
+	l.chunk = offset(h.chunk)
 	return l
 }
 
@@ -176,9 +178,23 @@ type Body struct {
 type bodyState struct {
 	mu            *sync.Mutex
 	closed, ended *bool
+	chunk         *uint64
 }
 
 func (s *bodyState) over() bool { return *s.closed || *s.ended }
+
+// Chunk returns how many bytes of the current chunk of a Chunked body are still to come, 0 between two
+// chunks and where somebody else has the body.
+func (b *Body) Chunk() uint64 {
+	if b.state.chunk == nil || !b.state.mu.TryLock() {
+		return 0
+	}
+	defer b.state.mu.Unlock()
+	if b.state.over() {
+		return 0
+	}
+	return *b.state.chunk
+}
 
 // Expire sets the read deadline of conn, from which the body of a chain with a Conn is read, unless the
 // body is closed or at its end: the connection can be another request's by then. Of a Read that
@@ -242,7 +258,10 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 		if l.hop.mutex != "" {
 			// What is under it is replaced once it is closed. Once it is at its end, the
 			// connection is in other hands.
-			b.state = bodyState{(*sync.Mutex)(unsafe.Add(ptr, l.mutex)), (*bool)(unsafe.Add(ptr, l.closed)), (*bool)(unsafe.Add(ptr, l.ended))}
+			b.state = bodyState{
+				mu:     (*sync.Mutex)(unsafe.Add(ptr, l.mutex)),
+				closed: (*bool)(unsafe.Add(ptr, l.closed)), ended: (*bool)(unsafe.Add(ptr, l.ended)),
+			}
 			if !b.state.mu.TryLock() {
 				return b, true
 			}
@@ -260,6 +279,7 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 			r = *(*io.ReadCloser)(next)
 		case bufioType:
 			b.Chunked = true // the one that has no interface there
+			b.state.chunk = (*uint64)(unsafe.Add(ptr, l.chunk))
 			r = *(**bufio.Reader)(next)
 		case connType:
 			if b.state.mu == nil {
