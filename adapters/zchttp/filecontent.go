@@ -6,8 +6,6 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
-
-	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
 // A content is an open file, or the bytes of one that the cache keeps. http.ServeContent takes it
@@ -124,8 +122,8 @@ type gatherer interface {
 func writeAtOnce(w io.Writer, p []byte, all bool) (int, error) {
 	if all && len(p) >= leastGathered {
 		if rw, ok := w.(http.ResponseWriter); ok {
-			if r, ok := stdtypes.HTTPResponse(rw); ok {
-				if conn, ok := r.Conn.(gatherer); ok {
+			if c, ok := connOf(rw); ok {
+				if conn, ok := c.(gatherer); ok {
 					conn.Gather()
 					n, err := w.Write(p)
 					flushed := http.NewResponseController(rw).Flush()

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/zerocopy-go/zerocopy"
-	"github.com/zerocopy-go/zerocopy/internal/engine"
-	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
 // pieceSize is how much is sent under one deadline where progress within a call is not seen: on
@@ -21,10 +19,8 @@ func (w *fileWriter) armed(r *http.Request) {
 	if s != nil && s.WriteTimeout > 0 {
 		w.written = time.Now().Add(s.WriteTimeout)
 	}
-	if res, ok := stdtypes.HTTPResponse(w.ResponseWriter); ok {
-		if _, ok := res.Conn.(engine.Marked); ok {
-			w.around = func(src io.Reader) io.Reader { return &rearming{src, w} }
-		}
+	if conn, ok := connOf(w.ResponseWriter); ok && isMarked(conn) {
+		w.around = func(src io.Reader) io.Reader { return &rearming{src, w} }
 	}
 }
 

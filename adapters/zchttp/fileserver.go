@@ -54,6 +54,10 @@ type FileServerOptions struct {
 	// the response. 0 means no bound, as with http.FileServer.
 	IdleTimeout time.Duration
 
+	// Report, if not nil, is called once a request, by its goroutine, when it has been answered, also
+	// where the response is aborted: for an access log. It must be safe for concurrent use.
+	Report func(*http.Request, FileReport)
+
 	// ErrorLog, if not nil, is told why an answer is 500, and of files that were too short.
 	ErrorLog *log.Logger
 }
@@ -116,8 +120,8 @@ func (h *FileHandler) Close() error {
 	return h.root.Close()
 }
 
-// ServeHTTP answers r with a file or a list of files.
-func (h *FileHandler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+// answer is ServeHTTP.
+func (h *FileHandler) answer(w http.ResponseWriter, r *http.Request) {
 	url := r.URL.Path
 	if !strings.HasPrefix(url, "/") {
 		url = "/" + url

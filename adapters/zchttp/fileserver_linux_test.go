@@ -373,3 +373,52 @@ func TestH47Names(t *testing.T) {
 		t.Errorf("list:\n%s", list)
 	}
 }
+
+// TestFileReport: what an access log wants to know, of each request.
+func TestFileReport(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	large := ztest.Pattern(12).Bytes(1 << 20)
+	must(t, os.WriteFile(filepath.Join(dir, "large.bin"), large, 0o600))
+	must(t, os.WriteFile(filepath.Join(dir, "small.txt"), []byte("small"), 0o600))
+	for _, ours := range []bool{true, false} {
+		reports := make(chan zchttp.FileReport, 1)
+		h, err := zchttp.OpenFileServer(dir, &zchttp.FileServerOptions{CacheBytes: 1 << 20, IdleTimeout: time.Minute,
+			Report: func(_ *http.Request, r zchttp.FileReport) { reports <- r }})
+		must(t, err)
+		defer h.Close()
+		addr := serve(t, ours, h.ServeHTTP)
+		for _, tt := range []struct {
+			method, path, ranges string
+			status               int
+			written              int64
+			kernel               bool // on a connection of ours
+		}{
+			{"GET", "/large.bin", "", 200, 1 << 20, true},
+			{"GET", "/large.bin", "bytes=0-299999,400000-799999", 206, -1, true},
+			{"HEAD", "/large.bin", "", 200, 0, false},
+			{"GET", "/small.txt", "", 200, 5, false},
+			{"GET", "/", "", 200, -1, false},
+			{"GET", "/nothing", "", 404, -1, false},
+		} {
+			req, err := http.NewRequest(tt.method, "http://"+addr+tt.path, nil)
+			must(t, err)
+			if tt.ranges != "" {
+				req.Header.Set("Range", tt.ranges)
+			}
+			resp, err := client(t).Do(req)
+			must(t, err)
+			body, err := io.ReadAll(resp.Body)
+			must(t, err)
+			resp.Body.Close()
+			if tt.written < 0 {
+				tt.written = int64(len(body))
+			}
+			r := <-reports
+			kernel := r.Copy.Bytes(zerocopy.Sendfile)
+			if r.Status != tt.status || r.Written != tt.written || r.Aborted || (kernel > 600_000) != (tt.kernel && ours) {
+				t.Errorf("ours %v, %s %s: %v", ours, tt.method, tt.path, r)
+			}
+		}
+	}
+}

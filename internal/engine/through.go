@@ -37,6 +37,7 @@ type Marker struct {
 	mapping []byte // nil if mem is of the Go heap
 	last    *byte  // of mem; never changes
 	m       *Mover // whose it is: for the goroutine of its Read alone
+	plain   int    // bytes that were read into mem, at most so many of its pages are memory
 }
 
 // holds reports whether p is the marker's, up to its end. Any goroutine may ask.
@@ -142,11 +143,13 @@ func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), chunked
 	n, err = read(p)
 	if t.spliced = m.inPipe > 0; !t.spliced {
 		m.Hold(p[:n:len(p)]) // panics, as io.Copy, where n > len(p) (H39)
+		t.marker.plain += n
 		return n, t.refused, err
 	}
 	end := t.at + m.inPipe
 	m.Hold(p[:min(t.at, n):len(p)])
 	m.trim(end - max(n, t.at))
+	t.marker.plain += t.at + max(n-end, 0)
 	if n > end {
 		m.tail = p[end:n:len(p)]
 	}
@@ -184,7 +187,7 @@ func (m *Mover) endThrough() {
 	*t = through{}
 }
 
-// markers are those that nobody uses. They are addresses and no memory.
+// markers are those that nobody uses. They are addresses and little memory.
 var markers struct {
 	mu   sync.Mutex
 	free []*Marker
@@ -208,16 +211,24 @@ func newMarker(m *Mover) *Marker {
 	return &Marker{mem: p, mapping: mapping, last: &p[len(p)-1], m: m}
 }
 
-// free gives k back, without what plain reads have written to it.
+// plainKept is up to how much memory of plain reads a marker keeps: a page or so for each of
+// some bodies, which begin with what net/http has read ahead. A madvise(2) for each would be a
+// sixth of the calls that a body of 1 MiB takes.
+const plainKept = 64 << 10
+
+// free gives k back, without most of what plain reads have written to it.
 func (k *Marker) free() {
 	k.m = nil
 	if k.mapping == nil {
 		return
 	}
-	kernel := (*sys.Calls)(nil)
+	keep := true
+	if k.plain > plainKept {
+		keep = (*sys.Calls)(nil).Drop(k.mapping) == nil
+		k.plain = 0
+	}
 	markers.mu.Lock()
-	keep := len(markers.free) < maxMarkers && kernel.Drop(k.mapping) == nil
-	if keep {
+	if keep = keep && len(markers.free) < maxMarkers; keep {
 		markers.free = append(markers.free, k)
 	}
 	markers.mu.Unlock()
