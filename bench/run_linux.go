@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -62,7 +63,7 @@ func (s *session) runCase(ctx context.Context, c spec, show *progress) caseResul
 		case err != nil:
 			out.Skipped, out.failed = "failed: "+err.Error(), true
 		case verify:
-			out.Verified = verifyBytes
+			out.Verified = cmp.Or(x.Bytes, verifyBytes)
 		default:
 			out.Samples = append(out.Samples, x)
 		}
