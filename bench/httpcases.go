@@ -102,7 +102,7 @@ func overHTTP() (all []spec) {
 // proxied are the cases of a reverse proxy.
 func proxied(ops, bulk []string) (all []spec) {
 	who := contenders(byHTTPProxy, byOurProxy, byOurProxyOn, byNginx, byNginxKeep, byNginxPass)
-	note := "the server behind is in Go, and sends by sendfile; keepalive: proxy_http_version 1.1, connections behind are kept, no temporary files"
+	note := "the server behind is in Go, and sends by sendfile; keepalive: proxy_http_version 1.1, connections behind are kept, buffers of 64 KiB, no temporary files"
 	for _, row := range []struct {
 		name, what string
 		size, n    int
@@ -128,8 +128,8 @@ func proxied(ops, bulk []string) (all []spec) {
 			atLeast(byOurProxy, mReqs, 0.97, byHTTPProxy).by(byQuartile), atLeast(byOurProxyOn, mReqs, 0.97, byHTTPProxy).by(byQuartile),
 		},
 	}, spec{
-		Name: "http-tunnels-2000", About: "2,000 upgraded connections through a reverse proxy, idle after 4 KiB each way",
-		Show: []string{mTunnelFD, mTunnelPip, mTunnelRSS, mFDs, mPipes, mRSS}, Mode: webTunnels, Idle: 2000, Warm: 4 << 10, Behind: true,
+		Name: "http-tunnels-2000", About: "2,000 upgraded connections through a reverse proxy, idle after 64 KiB each way",
+		Show: []string{mTunnelFD, mTunnelPip, mTunnelRSS, mFDs, mPipes, mRSS}, Mode: webTunnels, Idle: 2000, Warm: 64 << 10, Behind: true,
 		Contenders: contenders(byHTTPProxy, byOurProxy, byOurProxyOn, byNginxKeep),
 		Bounds: []bound{
 			atMost(byOurProxy, mTunnelFD, 2.005), atMost(byOurProxy, mTunnelPip, 0.005),

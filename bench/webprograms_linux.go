@@ -17,14 +17,15 @@ var webConfigs = map[string]func(listen, dir string, q request) (config string){
 	byNginx:      nginx("", ""),
 	byNginxCache: nginx("open_file_cache max=1000 inactive=60s;", ""),
 	byNginxKeep:  nginx("", nginxKeep),
-	byNginxPass:  nginx("", nginxKeep+" proxy_buffering off; proxy_request_buffering off; proxy_buffer_size 64k;"),
+	byNginxPass:  nginx("", nginxKeep+" proxy_buffering off; proxy_request_buffering off; client_body_buffer_size 128k;"),
 	byCaddy: func(listen, dir string, q request) string {
 		return fmt.Sprintf("{\n\tadmin off\n\tauto_https off\n\tlog {\n\t\toutput discard\n\t}\n}\nhttp://%s {\n\troot * %s\n\tfile_server\n}\n", listen, q.Path)
 	},
 }
 
-// nginxKeep has connections behind kept, and answers that are buffered in memory only. What upgrades is a tunnel.
-const nginxKeep = `proxy_http_version 1.1; proxy_set_header Connection $upgraded; proxy_set_header Upgrade $http_upgrade; proxy_max_temp_file_size 0;`
+// nginxKeep has connections behind kept, and responses that are buffered in memory only, in larger
+// pieces than the 4 KiB that are the default. What upgrades is a tunnel.
+const nginxKeep = `proxy_http_version 1.1; proxy_set_header Connection $upgraded; proxy_set_header Upgrade $http_upgrade; proxy_max_temp_file_size 0; proxy_buffer_size 64k; proxy_buffers 16 64k; proxy_busy_buffers_size 512k;`
 
 // nginx returns a configuration of nginx: Debian's, as far as it concerns what is measured, with one
 // process, no log, and connections that are kept for as many requests as come.
