@@ -225,6 +225,11 @@ func TestReaderBringsSettings(t *testing.T) {
 	}{
 		{func() (int64, error) { return zerocopy.Copy(struct{ io.Writer }{io.Discard}, src()) }, 1},
 		{func() (int64, error) { return own.Copy(context.Background(), struct{ io.Writer }{io.Discard}, src()) }, 100},
+		// net/http's ReadFrom has put that around it since Go 1.27.
+		{func() (int64, error) { return zerocopy.Copy(struct{ io.Writer }{io.Discard}, io.LimitReader(src(), 3)) }, 1},
+		{func() (int64, error) {
+			return own.Copy(context.Background(), struct{ io.Writer }{io.Discard}, io.LimitReader(src(), 3))
+		}, 100},
 	} {
 		reports = 0
 		if n, err := tt.copy(); n != 3 || err != nil || reports != tt.want {

@@ -240,9 +240,16 @@ func (c *Copier) CopyBuffer(dst io.Writer, src io.Reader, buf []byte) (written i
 
 // copy is what all of them do.
 func (c *Copier) copy(ctx context.Context, dst io.Writer, src io.Reader, buf []byte) (written int64, err error) {
-	if r, ok := src.(*Reader); ok && r != nil && r.c != nil && c == Default() {
-		// Whoever copies says nothing, as a ReadFrom does, and the Reader does.
-		c, src = r.c, r.r
+	switch s := src.(type) {
+	case *Reader:
+		if s != nil && s.c != nil && c == Default() {
+			// Whoever copies says nothing, as a ReadFrom does, and the Reader does.
+			c, src = s.c, s.r
+		}
+	case *io.LimitedReader: // which the ReadFrom of net/http puts around it since Go 1.27
+		if r, ok := s.R.(*Reader); ok && r != nil && r.c != nil && c == Default() {
+			c = r.c
+		}
 	}
 	if c.Report == nil && c.Meter == nil && (ctx == nil || ctx.Done() == nil) {
 		if n, err, ok := c.fromMemory(dst, src); ok {

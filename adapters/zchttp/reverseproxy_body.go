@@ -1,9 +1,10 @@
 package zchttp
 
 import (
-	"context"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -68,53 +69,56 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 	return b.ReadCloser.Read(p)
 }
 
-// copy hands the rest of the body to the ResponseWriter.
+// copy hands the rest of the body to the ResponseWriter, which that of net/http hands to its connection.
+// A middleware's may read it.
 func (b *responseBody) copy() {
-	from := &restOfBody{b: b, left: io.LimitedReader{R: b.ReadCloser, N: b.length - b.read}}
-	_, err := b.x.w.(io.ReaderFrom).ReadFrom(from)
+	from := zerocopy.Default()
+	c := from.Clone()
+	if pool := b.x.http.BufferPool; pool != nil {
+		c.BufferPool = pool
+	}
+	c.Report = func(report zerocopy.Report) {
+		b.report = report
+		if report.Failed == zerocopy.SourceEnd || report.Failed == zerocopy.NoEnd && readError(report.Err) {
+			b.readErr = report.Err
+		}
+		if from.Report != nil {
+			from.Report(report)
+		}
+	}
+	rest := &io.LimitedReader{R: &restOfBody{b}, N: b.length - b.read}
+	n, err := b.x.w.(io.ReaderFrom).ReadFrom(c.NewReader(rest))
 	if err != nil && b.readErr == nil {
 		b.unwritten = err
 	}
+	if b.report.Dst == "" { // nobody has called Copy
+		b.x.plain += n
+		b.x.why = fmt.Sprintf("the ReadFrom of %T did not call Copy, see ListenAndServe", b.x.w)
+	}
 }
 
-// A restOfBody is what the ResponseWriter reads from. That of net/http hands it to its
-// connection, which has WriteTo called with itself. Any other may read.
-type restOfBody struct {
-	b    *responseBody
-	left io.LimitedReader
+// readError says of the error of a ReadFrom that a copy was delegated to whether it came from the
+// body: what connections say that were written to is a *net.OpError.
+func readError(err error) bool {
+	var op *net.OpError
+	return err != nil && (!errors.As(err, &op) || op.Op == "read")
 }
+
+// A restOfBody is a body that notes the error of whoever reads it. A copy looks under it, and reports.
+type restOfBody struct{ b *responseBody }
+
+var _ zerocopy.ReaderUnwrapper = (*restOfBody)(nil)
 
 // Read implements io.Reader.
 func (r *restOfBody) Read(p []byte) (int, error) {
-	n, err := r.left.Read(p)
+	n, err := r.b.ReadCloser.Read(p)
 	if err != nil && err != io.EOF {
 		r.b.readErr = err
 	}
 	return n, err
 }
 
-// WriteTo implements io.WriterTo. A ResponseWriter is that of somebody who has handed the body on by
-// io.Copy, and is on the way to the connection.
-func (r *restOfBody) WriteTo(w io.Writer) (int64, error) {
-	if _, ok := w.(http.ResponseWriter); ok {
-		if w, ok := w.(io.ReaderFrom); ok {
-			return w.ReadFrom(r)
-		}
-	}
-	from := zerocopy.Default()
-	c := from.Clone()
-	if pool := r.b.x.http.BufferPool; pool != nil {
-		c.BufferPool = pool
-	}
-	c.Report = func(report zerocopy.Report) {
-		r.b.report = report
-		if from.Report != nil {
-			from.Report(report)
-		}
-	}
-	n, err := c.Copy(context.Background(), w, &r.left)
-	if err != nil && r.b.report.Failed == zerocopy.SourceEnd {
-		r.b.readErr = err
-	}
-	return n, err
+// UnwrapReader implements zerocopy.ReaderUnwrapper.
+func (r *restOfBody) UnwrapReader() (zerocopy.InnerReader, bool) {
+	return zerocopy.InnerReader{Self: r, Reader: r.b.ReadCloser}, true
 }

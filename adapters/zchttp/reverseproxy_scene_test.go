@@ -100,6 +100,14 @@ func (s scene) play(t *testing.T, ours, conns bool) (o outcome, reports []zchttp
 	tr := http.DefaultTransport.(*http.Transport).Clone()
 	if ours {
 		tr = zchttp.Transport(tr)
+	} else { // httputil's leaves the connection to the collector if it refuses to switch protocols
+		tr.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
+			c, err := new(net.Dialer).DialContext(ctx, network, addr)
+			if err == nil {
+				t.Cleanup(func() { c.Close() })
+			}
+			return c, err
+		}
 	}
 	defer tr.CloseIdleConnections()
 	p := &httputil.ReverseProxy{Transport: tr, ErrorLog: log.New(&h.log, "", 0)}

@@ -3,10 +3,10 @@ package zchttp
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
-	"reflect"
 	"sync/atomic"
 
 	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
@@ -26,17 +26,14 @@ type tunnel struct {
 
 // switches makes the tunnel of a response that switches protocols, and returns why it
 // does not.
-func (x *exchange) switches(res *http.Response, was any) string {
+func (x *exchange) switches(res *http.Response) string {
 	if x.request.Body != nil && x.request.Body != http.NoBody {
 		return "request with a body" // the transport may be reading it from where early data is
-	}
-	if !same(res.Body, was) {
-		return "body replaced by " + reflect.TypeOf(res.Body).String()
 	}
 	rwc, br, ok := stdtypes.Switched(res.Body)
 	c, isConn := rwc.(net.Conn)
 	if !ok || !isConn {
-		return reflect.TypeOf(res.Body).String() + " is not known to be a connection"
+		return fmt.Sprintf("%T is not known to be a connection", res.Body)
 	}
 	x.tunnel = &tunnel{x: x, backend: zcnet.NewConn(c)}
 	unread(x.tunnel.backend, br)

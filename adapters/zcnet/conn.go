@@ -89,7 +89,8 @@ type conn struct {
 	peeked atomic.Pointer[[]byte]
 	closed atomic.Bool
 
-	marked atomic.Pointer[engine.Marker] // whose Reads may splice
+	marked   atomic.Pointer[engine.Marker] // whose Reads may splice
+	gathered atomic.Pointer[gathered]      // what is written is kept back there
 }
 
 func (c *conn) base() *conn { return c }
@@ -169,7 +170,12 @@ func (c *conn) Unmark(k *engine.Marker) { c.marked.CompareAndSwap(k, nil) }
 func (c *conn) Under() net.Conn { return c.inner }
 
 // Write implements net.Conn.
-func (c *conn) Write(p []byte) (int, error) { return c.inner.Write(p) }
+func (c *conn) Write(p []byte) (int, error) {
+	if g := c.gathered.Load(); g != nil {
+		return c.gather(g, p)
+	}
+	return c.inner.Write(p)
+}
 
 // LocalAddr implements net.Conn.
 func (c *conn) LocalAddr() net.Addr { return c.inner.LocalAddr() }

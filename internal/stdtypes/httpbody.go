@@ -17,7 +17,8 @@ import (
 //	server  [maxBytesReader >] [expectContinueReader >] body > LimitedReader | chunkedReader > bufio.Reader > connReader > conn
 //	client  [cancelTimerBody >] bodyEOFSignal > body > LimitedReader | chunkedReader | nothing > bufio.Reader > persistConn > conn
 //
-// and in a proxy with a noopCloseReader or a readTrackingBody around it. A large Read hands the
+// and in a proxy with a noopCloseReader or a readTrackingBody around it; that of http.ReadRequest and
+// http.ReadResponse has the connection under the caller's bufio.Reader. A large Read hands the
 // caller's own memory down to the connection, cut and in pieces, and nobody looks into it but
 // bufio.Reader, which keeps the last byte for an UnreadByte that does not come.
 //
@@ -193,6 +194,10 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 			}
 			r, at = rd, buffering
 			continue
+		}
+		if c, ok := r.(net.Conn); ok && at == buffering { // of http.ReadRequest and http.ReadResponse
+			b.Conn = c
+			return b, true
 		}
 		l := linkOf(reflect.TypeOf(r))
 		p := reflect.ValueOf(r)
