@@ -74,7 +74,7 @@ func (b *responseBody) Read(p []byte) (n int, err error) {
 func (b *responseBody) copy() {
 	from := zerocopy.Default()
 	c := from.Clone()
-	if pool := b.x.http.BufferPool; pool != nil {
+	if pool := b.x.proxy.proxy.BufferPool; pool != nil {
 		c.BufferPool = pool
 	}
 	c.Report = func(report zerocopy.Report) {

@@ -24,7 +24,7 @@ import (
 )
 
 // bulk is how long a body has to be for a copy of ours.
-const bulk = 512 << 10
+const bulk = 256 << 10
 
 // TestProxySpliced: bodies of any size arrive as they were sent, one after the other on one
 // connection, and large ones go by splice, on connections of net as on ours.

@@ -54,24 +54,25 @@ func (c *ResponseCount) Hijacked() bool { return c.hijacked.Load() }
 //   - It has exactly those methods of w, of Flush, FlushError, Hijack, CloseNotify, Push, ReadFrom
 //     and WriteString, that programs ask for by a type assertion, and Unwrap, by which
 //     http.ResponseController finds all others.
-//   - ReadFrom hands the source on in such a way that package zerocopy sees it, on a connection of
-//     package net as well as of package zcnet: a file goes by sendfile, and the counts move
-//     meanwhile.
+//   - ReadFrom hands the source on in such a way that a file goes by sendfile, on a connection of
+//     package net as well as of package zcnet, and the counts move meanwhile, every MiB or
+//     two.
 //   - Where a Content-Length was declared, ReadFrom sends no more than that, and says
 //     http.ErrContentLength where there is more, as Write does. (ReadFrom of net/http sends it all,
 //     which the client takes for the beginning of the next response.)
 //
 // What goes to w otherwise, as by Unwrap, is not counted.
 //
-// github.com/felixge/httpsnoop has the same care for methods, and more hooks; it is a good
-// choice where they are needed. Its count of a ReadFrom is there when the ReadFrom has
-// returned, which for a large file is minutes, and it leaves the Content-Length to w.
+// github.com/felixge/httpsnoop (1.1.0 was looked at) has the same care for methods, and more hooks; it is a
+// good choice where they are needed. It is not used here since it is another requirement, and since its count
+// of a ReadFrom is there when the ReadFrom has returned, which for a large file is minutes; and it
+// leaves the Content-Length to w.
 func WrapResponseWriter(w http.ResponseWriter, hooks ResponseHooks) (http.ResponseWriter, *ResponseCount) {
 	c := &counter{w: w, hooks: hooks, declared: -1}
 	return c.expose(methodsOf(w)), &c.ResponseCount
 }
 
-// A counter is what all ResponseWriters of WrapResponseWriter embed.
+// A counter is what is behind a ResponseWriter of WrapResponseWriter.
 type counter struct {
 	ResponseCount
 	w        http.ResponseWriter
@@ -81,14 +82,27 @@ type counter struct {
 	accepted int64 // bytes that w took, sent or not: what w compares with declared
 }
 
+// The types in wrap_types.go embed nothing: promoted methods, and wrappers of them for values, would be in
+// the program for each of 128.
+
+// basic has the methods that all of them have.
+type basic struct{ c *counter }
+
 // Header implements http.ResponseWriter.
-func (c *counter) Header() http.Header { return c.w.Header() }
+func (m basic) Header() http.Header { return m.c.w.Header() }
 
 // Unwrap returns the ResponseWriter below, for http.ResponseController.
-func (c *counter) Unwrap() http.ResponseWriter { return c.w }
+func (m basic) Unwrap() http.ResponseWriter { return m.c.w }
 
 // WriteHeader implements http.ResponseWriter.
-func (c *counter) WriteHeader(status int) {
+func (m basic) WriteHeader(status int) { m.c.writeHeader(status) }
+
+// Write implements http.ResponseWriter.
+func (m basic) Write(p []byte) (int, error) { return m.c.write(p) }
+
+func (m basic) base() *counter { return m.c }
+
+func (c *counter) writeHeader(status int) {
 	if status >= 100 && status <= 199 && status != http.StatusSwitchingProtocols {
 		c.w.WriteHeader(status)
 		return
@@ -122,8 +136,7 @@ func (c *counter) implicit() {
 	}
 }
 
-// Write implements http.ResponseWriter.
-func (c *counter) Write(p []byte) (int, error) {
+func (c *counter) write(p []byte) (int, error) {
 	c.implicit()
 	n, err := c.w.Write(p)
 	c.moved(int64(n))
@@ -154,7 +167,7 @@ func (c *counter) sends() bool {
 	return c.hooks.Request == nil || c.hooks.Request.Method != http.MethodHead
 }
 
-// The optional methods, each of a type of its own for wrap_types.go.
+// The optional methods, by which sets of them are written in wrap_types.go.
 type (
 	flusher       struct{ c *counter }
 	errorFlusher  struct{ c *counter }

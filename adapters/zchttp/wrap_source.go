@@ -3,10 +3,14 @@ package zchttp
 import (
 	"bytes"
 	"io"
+	"net"
 	"net/http"
-	"runtime"
+	"os"
+	"syscall"
 
 	"github.com/zerocopy-go/zerocopy"
+	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
+	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
 
 // readFrom is the ReadFrom of w, which is one, with the bytes counted while it runs.
@@ -19,7 +23,15 @@ func (c *counter) readFrom(src io.Reader) (int64, error) {
 	if l, ok := src.(*io.LimitedReader); ok && l != nil && l.N <= room {
 		return c.hand(src)
 	}
-	n, err := c.hand(io.LimitReader(src, room))
+	var n int64
+	var err error
+	if l, ok := src.(*io.LimitedReader); ok && l != nil { // package net looks through one limit, not two
+		part := &io.LimitedReader{R: l.R, N: room}
+		n, err = c.hand(part)
+		l.N -= room - part.N
+	} else {
+		n, err = c.hand(io.LimitReader(src, room))
+	}
 	if err != nil || n < room {
 		return n, err
 	}
@@ -37,35 +49,101 @@ func (c *counter) excess(src io.Reader, n int64) error {
 		return err
 	}
 	inner := src
-	if l, ok := src.(*io.LimitedReader); ok {
-		l.N++
-		inner = l.R
+	limit, _ := src.(*io.LimitedReader)
+	if limit != nil {
+		inner = limit.R
 	}
 	if s, ok := inner.(io.Seeker); ok {
 		if _, err := s.Seek(-1, io.SeekCurrent); err == nil {
+			if limit != nil {
+				limit.N++
+			}
 			return http.ErrContentLength
 		}
 	}
 	return &zerocopy.PartialError{Written: n, Unwritten: bytes.Clone(p[:]), Err: http.ErrContentLength}
 }
 
-// hand hands src to w's ReadFrom.
+// hand hands src to w's ReadFrom, in such a way that the bytes are counted meanwhile.
 //
-// On Linux it is wrapped. Whatever w is, what it hands to the ReadFrom of a connection ends in
-// package zerocopy: that of a zcnet.Conn is Copy, and that of a *net.TCPConn does not know the
-// type and calls its WriteTo, with a Writer under which Copy finds the *net.TCPConn. Elsewhere
-// package zerocopy has no fast path and package net may, and counts when it has returned.
+// A file or a connection goes to an unknown place in pieces, each an *io.LimitedReader of it: that is
+// what package net sends by sendfile and splice, and nothing around it. Everything else, and on
+// a connection of package zcnet everything, goes as a whole and tells package zerocopy that it wants to be
+// told. Where there is no fast path, bytes are counted with the next Read.
 func (c *counter) hand(src io.Reader) (int64, error) {
-	rf := c.w.(io.ReaderFrom)
-	if runtime.GOOS != "linux" {
-		n, err := rf.ReadFrom(src)
-		c.moved(n)
-		return n, err
+	if !c.ours() && isDescriptor(src) {
+		return c.pieces(src)
 	}
 	s := &counted{c: c, src: src}
-	n, err := rf.ReadFrom(s)
+	n, err := c.w.(io.ReaderFrom).ReadFrom(s)
 	c.moved(n - s.told)
 	return n, err
+}
+
+// ours reports whether what is handed to w reaches a connection of package zcnet as it is.
+func (c *counter) ours() bool {
+	if below, ok := c.w.(interface{ base() *counter }); ok {
+		return below.base().ours()
+	}
+	r, ok := stdtypes.HTTPResponse(c.w)
+	if !ok {
+		return false
+	}
+	_, ok = r.Conn.(zcnet.Conn)
+	return ok
+}
+
+// isDescriptor reports whether src, or what it is a limit of, is one that package net looks for.
+func isDescriptor(src io.Reader) bool {
+	if l, ok := src.(*io.LimitedReader); ok && l != nil {
+		src = l.R
+	}
+	if inner, ok := stdtypes.Hidden(src); ok {
+		_, is := src.(syscall.Conn) // not in a NopCloser
+		src, _ = inner.(io.Reader)
+		if !is {
+			return false
+		}
+	}
+	switch src.(type) {
+	case *os.File, *net.TCPConn, *net.UnixConn:
+		return true
+	}
+	return false
+}
+
+// piece is how much goes between two counts. At 2 GiB/s that is every 500 µs, and the ReadFrom that each
+// takes is lost in the noise of BenchmarkWrap.
+const piece = 1 << 20
+
+// pieces has w read src a piece at a time.
+func (c *counter) pieces(src io.Reader) (written int64, err error) {
+	limit, _ := src.(*io.LimitedReader)
+	if limit != nil {
+		src = limit.R
+	}
+	rf := c.w.(io.ReaderFrom)
+	for {
+		size := int64(piece)
+		if limit != nil {
+			if size = min(size, limit.N); size <= 0 {
+				if written > 0 {
+					return written, nil
+				}
+				size = 0 // w says what it has to say
+			}
+		}
+		p := &io.LimitedReader{R: src, N: size}
+		n, err := rf.ReadFrom(p)
+		if limit != nil && size > 0 {
+			limit.N -= size - p.N
+		}
+		written += n
+		c.moved(n)
+		if err != nil || n < size || size == 0 {
+			return written, err
+		}
+	}
 }
 
 // A counted is a source whose bytes are counted once they are accepted.

@@ -180,12 +180,21 @@ func TestWrapCounts(t *testing.T) {
 // TestWrapPosition: of what was declared too short, the rest stays in the source.
 func TestWrapPosition(t *testing.T) {
 	t.Parallel()
+	for _, ours := range []bool{false, true} {
+		t.Run("ours="+strconv.FormatBool(ours), func(t *testing.T) {
+			t.Parallel()
+			testWrapPosition(t, ours)
+		})
+	}
+}
+
+func testWrapPosition(t *testing.T, ours bool) {
 	f, err := os.CreateTemp(t.TempDir(), "")
 	must(t, err)
 	defer f.Close()
 	must(t, f.Truncate(5000))
 	at := make(chan [2]int64, 1)
-	addr := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+	addr := serve(t, ours, func(w http.ResponseWriter, r *http.Request) {
 		w, _ = zchttp.WrapResponseWriter(w, zchttp.ResponseHooks{})
 		w.Header().Set("Content-Length", "1000")
 		limit := &io.LimitedReader{R: f, N: 4000}

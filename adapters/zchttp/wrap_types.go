@@ -2,1100 +2,2256 @@
 
 package zchttp
 
-import "net/http"
-
-type (
-	counter0 struct{ *counter }
-	counter1 struct {
-		*counter
-		flusher
-	}
-	counter2 struct {
-		*counter
-		errorFlusher
-	}
-	counter3 struct {
-		*counter
-		flusher
-		errorFlusher
-	}
-	counter4 struct {
-		*counter
-		hijacker
-	}
-	counter5 struct {
-		*counter
-		flusher
-		hijacker
-	}
-	counter6 struct {
-		*counter
-		errorFlusher
-		hijacker
-	}
-	counter7 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-	}
-	counter8 struct {
-		*counter
-		closeNotifier
-	}
-	counter9 struct {
-		*counter
-		flusher
-		closeNotifier
-	}
-	counter10 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-	}
-	counter11 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-	}
-	counter12 struct {
-		*counter
-		hijacker
-		closeNotifier
-	}
-	counter13 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-	}
-	counter14 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-	}
-	counter15 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-	}
-	counter16 struct {
-		*counter
-		pusher
-	}
-	counter17 struct {
-		*counter
-		flusher
-		pusher
-	}
-	counter18 struct {
-		*counter
-		errorFlusher
-		pusher
-	}
-	counter19 struct {
-		*counter
-		flusher
-		errorFlusher
-		pusher
-	}
-	counter20 struct {
-		*counter
-		hijacker
-		pusher
-	}
-	counter21 struct {
-		*counter
-		flusher
-		hijacker
-		pusher
-	}
-	counter22 struct {
-		*counter
-		errorFlusher
-		hijacker
-		pusher
-	}
-	counter23 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		pusher
-	}
-	counter24 struct {
-		*counter
-		closeNotifier
-		pusher
-	}
-	counter25 struct {
-		*counter
-		flusher
-		closeNotifier
-		pusher
-	}
-	counter26 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		pusher
-	}
-	counter27 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		pusher
-	}
-	counter28 struct {
-		*counter
-		hijacker
-		closeNotifier
-		pusher
-	}
-	counter29 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		pusher
-	}
-	counter30 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-	}
-	counter31 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-	}
-	counter32 struct {
-		*counter
-		readerFrom
-	}
-	counter33 struct {
-		*counter
-		flusher
-		readerFrom
-	}
-	counter34 struct {
-		*counter
-		errorFlusher
-		readerFrom
-	}
-	counter35 struct {
-		*counter
-		flusher
-		errorFlusher
-		readerFrom
-	}
-	counter36 struct {
-		*counter
-		hijacker
-		readerFrom
-	}
-	counter37 struct {
-		*counter
-		flusher
-		hijacker
-		readerFrom
-	}
-	counter38 struct {
-		*counter
-		errorFlusher
-		hijacker
-		readerFrom
-	}
-	counter39 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		readerFrom
-	}
-	counter40 struct {
-		*counter
-		closeNotifier
-		readerFrom
-	}
-	counter41 struct {
-		*counter
-		flusher
-		closeNotifier
-		readerFrom
-	}
-	counter42 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		readerFrom
-	}
-	counter43 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		readerFrom
-	}
-	counter44 struct {
-		*counter
-		hijacker
-		closeNotifier
-		readerFrom
-	}
-	counter45 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		readerFrom
-	}
-	counter46 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		readerFrom
-	}
-	counter47 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		readerFrom
-	}
-	counter48 struct {
-		*counter
-		pusher
-		readerFrom
-	}
-	counter49 struct {
-		*counter
-		flusher
-		pusher
-		readerFrom
-	}
-	counter50 struct {
-		*counter
-		errorFlusher
-		pusher
-		readerFrom
-	}
-	counter51 struct {
-		*counter
-		flusher
-		errorFlusher
-		pusher
-		readerFrom
-	}
-	counter52 struct {
-		*counter
-		hijacker
-		pusher
-		readerFrom
-	}
-	counter53 struct {
-		*counter
-		flusher
-		hijacker
-		pusher
-		readerFrom
-	}
-	counter54 struct {
-		*counter
-		errorFlusher
-		hijacker
-		pusher
-		readerFrom
-	}
-	counter55 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		pusher
-		readerFrom
-	}
-	counter56 struct {
-		*counter
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter57 struct {
-		*counter
-		flusher
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter58 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter59 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter60 struct {
-		*counter
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter61 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter62 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter63 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-	}
-	counter64 struct {
-		*counter
-		stringWriter
-	}
-	counter65 struct {
-		*counter
-		flusher
-		stringWriter
-	}
-	counter66 struct {
-		*counter
-		errorFlusher
-		stringWriter
-	}
-	counter67 struct {
-		*counter
-		flusher
-		errorFlusher
-		stringWriter
-	}
-	counter68 struct {
-		*counter
-		hijacker
-		stringWriter
-	}
-	counter69 struct {
-		*counter
-		flusher
-		hijacker
-		stringWriter
-	}
-	counter70 struct {
-		*counter
-		errorFlusher
-		hijacker
-		stringWriter
-	}
-	counter71 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		stringWriter
-	}
-	counter72 struct {
-		*counter
-		closeNotifier
-		stringWriter
-	}
-	counter73 struct {
-		*counter
-		flusher
-		closeNotifier
-		stringWriter
-	}
-	counter74 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		stringWriter
-	}
-	counter75 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		stringWriter
-	}
-	counter76 struct {
-		*counter
-		hijacker
-		closeNotifier
-		stringWriter
-	}
-	counter77 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		stringWriter
-	}
-	counter78 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		stringWriter
-	}
-	counter79 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		stringWriter
-	}
-	counter80 struct {
-		*counter
-		pusher
-		stringWriter
-	}
-	counter81 struct {
-		*counter
-		flusher
-		pusher
-		stringWriter
-	}
-	counter82 struct {
-		*counter
-		errorFlusher
-		pusher
-		stringWriter
-	}
-	counter83 struct {
-		*counter
-		flusher
-		errorFlusher
-		pusher
-		stringWriter
-	}
-	counter84 struct {
-		*counter
-		hijacker
-		pusher
-		stringWriter
-	}
-	counter85 struct {
-		*counter
-		flusher
-		hijacker
-		pusher
-		stringWriter
-	}
-	counter86 struct {
-		*counter
-		errorFlusher
-		hijacker
-		pusher
-		stringWriter
-	}
-	counter87 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		pusher
-		stringWriter
-	}
-	counter88 struct {
-		*counter
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter89 struct {
-		*counter
-		flusher
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter90 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter91 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter92 struct {
-		*counter
-		hijacker
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter93 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter94 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter95 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		stringWriter
-	}
-	counter96 struct {
-		*counter
-		readerFrom
-		stringWriter
-	}
-	counter97 struct {
-		*counter
-		flusher
-		readerFrom
-		stringWriter
-	}
-	counter98 struct {
-		*counter
-		errorFlusher
-		readerFrom
-		stringWriter
-	}
-	counter99 struct {
-		*counter
-		flusher
-		errorFlusher
-		readerFrom
-		stringWriter
-	}
-	counter100 struct {
-		*counter
-		hijacker
-		readerFrom
-		stringWriter
-	}
-	counter101 struct {
-		*counter
-		flusher
-		hijacker
-		readerFrom
-		stringWriter
-	}
-	counter102 struct {
-		*counter
-		errorFlusher
-		hijacker
-		readerFrom
-		stringWriter
-	}
-	counter103 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		readerFrom
-		stringWriter
-	}
-	counter104 struct {
-		*counter
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter105 struct {
-		*counter
-		flusher
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter106 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter107 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter108 struct {
-		*counter
-		hijacker
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter109 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter110 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter111 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		readerFrom
-		stringWriter
-	}
-	counter112 struct {
-		*counter
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter113 struct {
-		*counter
-		flusher
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter114 struct {
-		*counter
-		errorFlusher
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter115 struct {
-		*counter
-		flusher
-		errorFlusher
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter116 struct {
-		*counter
-		hijacker
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter117 struct {
-		*counter
-		flusher
-		hijacker
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter118 struct {
-		*counter
-		errorFlusher
-		hijacker
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter119 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter120 struct {
-		*counter
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter121 struct {
-		*counter
-		flusher
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter122 struct {
-		*counter
-		errorFlusher
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter123 struct {
-		*counter
-		flusher
-		errorFlusher
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter124 struct {
-		*counter
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter125 struct {
-		*counter
-		flusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter126 struct {
-		*counter
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
-	counter127 struct {
-		*counter
-		flusher
-		errorFlusher
-		hijacker
-		closeNotifier
-		pusher
-		readerFrom
-		stringWriter
-	}
+import (
+	"bufio"
+	"io"
+	"net"
+	"net/http"
 )
 
-// expose returns the ResponseWriter that c is the inside of, with those optional methods.
+type counter0 counter
+
+func (w *counter0) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter0) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter0) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter0) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter0) base() *counter              { return basic{(*counter)(w)}.base() }
+
+type counter1 counter
+
+func (w *counter1) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter1) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter1) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter1) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter1) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter1) Flush()                      { flusher{(*counter)(w)}.Flush() }
+
+type counter2 counter
+
+func (w *counter2) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter2) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter2) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter2) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter2) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter2) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+
+type counter3 counter
+
+func (w *counter3) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter3) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter3) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter3) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter3) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter3) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter3) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+
+type counter4 counter
+
+func (w *counter4) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter4) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter4) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter4) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter4) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter4) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+
+type counter5 counter
+
+func (w *counter5) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter5) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter5) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter5) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter5) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter5) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter5) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+
+type counter6 counter
+
+func (w *counter6) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter6) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter6) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter6) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter6) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter6) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter6) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+
+type counter7 counter
+
+func (w *counter7) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter7) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter7) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter7) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter7) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter7) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter7) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter7) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+
+type counter8 counter
+
+func (w *counter8) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter8) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter8) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter8) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter8) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter8) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter9 counter
+
+func (w *counter9) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter9) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter9) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter9) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter9) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter9) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter9) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter10 counter
+
+func (w *counter10) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter10) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter10) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter10) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter10) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter10) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter10) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter11 counter
+
+func (w *counter11) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter11) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter11) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter11) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter11) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter11) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter11) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter11) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter12 counter
+
+func (w *counter12) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter12) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter12) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter12) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter12) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter12) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter12) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter13 counter
+
+func (w *counter13) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter13) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter13) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter13) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter13) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter13) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter13) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter13) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter14 counter
+
+func (w *counter14) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter14) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter14) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter14) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter14) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter14) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter14) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter14) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter15 counter
+
+func (w *counter15) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter15) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter15) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter15) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter15) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter15) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter15) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter15) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter15) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+
+type counter16 counter
+
+func (w *counter16) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter16) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter16) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter16) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter16) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter16) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter17 counter
+
+func (w *counter17) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter17) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter17) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter17) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter17) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter17) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter17) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter18 counter
+
+func (w *counter18) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter18) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter18) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter18) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter18) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter18) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter18) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter19 counter
+
+func (w *counter19) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter19) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter19) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter19) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter19) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter19) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter19) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter19) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter20 counter
+
+func (w *counter20) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter20) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter20) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter20) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter20) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter20) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter20) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter21 counter
+
+func (w *counter21) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter21) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter21) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter21) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter21) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter21) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter21) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter21) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter22 counter
+
+func (w *counter22) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter22) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter22) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter22) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter22) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter22) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter22) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter22) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter23 counter
+
+func (w *counter23) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter23) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter23) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter23) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter23) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter23) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter23) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter23) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter23) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter24 counter
+
+func (w *counter24) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter24) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter24) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter24) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter24) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter24) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter24) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter25 counter
+
+func (w *counter25) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter25) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter25) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter25) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter25) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter25) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter25) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter25) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter26 counter
+
+func (w *counter26) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter26) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter26) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter26) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter26) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter26) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter26) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter26) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter27 counter
+
+func (w *counter27) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter27) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter27) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter27) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter27) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter27) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter27) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter27) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter27) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter28 counter
+
+func (w *counter28) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter28) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter28) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter28) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter28) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter28) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter28) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter28) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter29 counter
+
+func (w *counter29) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter29) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter29) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter29) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter29) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter29) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter29) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter29) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter29) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter30 counter
+
+func (w *counter30) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter30) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter30) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter30) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter30) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter30) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter30) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter30) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter30) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter31 counter
+
+func (w *counter31) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter31) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter31) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter31) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter31) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter31) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter31) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter31) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter31) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter31) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+
+type counter32 counter
+
+func (w *counter32) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter32) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter32) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter32) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter32) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter32) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter33 counter
+
+func (w *counter33) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter33) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter33) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter33) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter33) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter33) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter33) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter34 counter
+
+func (w *counter34) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter34) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter34) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter34) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter34) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter34) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter34) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter35 counter
+
+func (w *counter35) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter35) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter35) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter35) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter35) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter35) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter35) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter35) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter36 counter
+
+func (w *counter36) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter36) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter36) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter36) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter36) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter36) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter36) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter37 counter
+
+func (w *counter37) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter37) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter37) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter37) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter37) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter37) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter37) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter37) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter38 counter
+
+func (w *counter38) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter38) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter38) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter38) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter38) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter38) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter38) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter38) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter39 counter
+
+func (w *counter39) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter39) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter39) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter39) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter39) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter39) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter39) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter39) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter39) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter40 counter
+
+func (w *counter40) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter40) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter40) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter40) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter40) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter40) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter40) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter41 counter
+
+func (w *counter41) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter41) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter41) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter41) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter41) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter41) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter41) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter41) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter42 counter
+
+func (w *counter42) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter42) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter42) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter42) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter42) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter42) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter42) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter42) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter43 counter
+
+func (w *counter43) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter43) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter43) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter43) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter43) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter43) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter43) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter43) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter43) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter44 counter
+
+func (w *counter44) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter44) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter44) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter44) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter44) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter44) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter44) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter44) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter45 counter
+
+func (w *counter45) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter45) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter45) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter45) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter45) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter45) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter45) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter45) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter45) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter46 counter
+
+func (w *counter46) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter46) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter46) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter46) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter46) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter46) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter46) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter46) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter46) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter47 counter
+
+func (w *counter47) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter47) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter47) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter47) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter47) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter47) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter47) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter47) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter47) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter47) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter48 counter
+
+func (w *counter48) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter48) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter48) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter48) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter48) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter48) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter48) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter49 counter
+
+func (w *counter49) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter49) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter49) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter49) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter49) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter49) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter49) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter49) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter50 counter
+
+func (w *counter50) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter50) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter50) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter50) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter50) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter50) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter50) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter50) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter51 counter
+
+func (w *counter51) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter51) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter51) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter51) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter51) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter51) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter51) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter51) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter51) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter52 counter
+
+func (w *counter52) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter52) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter52) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter52) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter52) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter52) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter52) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter52) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter53 counter
+
+func (w *counter53) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter53) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter53) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter53) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter53) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter53) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter53) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter53) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter53) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter54 counter
+
+func (w *counter54) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter54) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter54) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter54) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter54) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter54) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter54) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter54) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter54) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter55 counter
+
+func (w *counter55) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter55) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter55) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter55) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter55) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter55) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter55) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter55) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter55) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter55) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter56 counter
+
+func (w *counter56) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter56) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter56) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter56) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter56) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter56) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter56) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter56) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter57 counter
+
+func (w *counter57) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter57) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter57) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter57) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter57) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter57) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter57) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter57) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter57) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter58 counter
+
+func (w *counter58) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter58) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter58) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter58) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter58) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter58) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter58) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter58) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter58) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter59 counter
+
+func (w *counter59) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter59) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter59) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter59) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter59) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter59) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter59) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter59) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter59) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter59) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter60 counter
+
+func (w *counter60) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter60) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter60) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter60) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter60) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter60) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter60) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter60) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter60) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter61 counter
+
+func (w *counter61) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter61) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter61) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter61) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter61) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter61) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter61) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter61) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter61) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter61) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter62 counter
+
+func (w *counter62) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter62) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter62) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter62) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter62) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter62) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter62) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter62) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter62) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter62) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter63 counter
+
+func (w *counter63) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter63) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter63) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter63) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter63) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter63) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter63) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter63) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter63) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter63) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter63) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+
+type counter64 counter
+
+func (w *counter64) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter64) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter64) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter64) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter64) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter64) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter65 counter
+
+func (w *counter65) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter65) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter65) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter65) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter65) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter65) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter65) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter66 counter
+
+func (w *counter66) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter66) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter66) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter66) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter66) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter66) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter66) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter67 counter
+
+func (w *counter67) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter67) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter67) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter67) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter67) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter67) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter67) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter67) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter68 counter
+
+func (w *counter68) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter68) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter68) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter68) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter68) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter68) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter68) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter69 counter
+
+func (w *counter69) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter69) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter69) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter69) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter69) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter69) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter69) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter69) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter70 counter
+
+func (w *counter70) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter70) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter70) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter70) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter70) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter70) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter70) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter70) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter71 counter
+
+func (w *counter71) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter71) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter71) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter71) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter71) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter71) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter71) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter71) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter71) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter72 counter
+
+func (w *counter72) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter72) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter72) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter72) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter72) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter72) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter72) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter73 counter
+
+func (w *counter73) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter73) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter73) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter73) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter73) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter73) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter73) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter73) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter74 counter
+
+func (w *counter74) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter74) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter74) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter74) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter74) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter74) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter74) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter74) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter75 counter
+
+func (w *counter75) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter75) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter75) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter75) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter75) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter75) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter75) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter75) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter75) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter76 counter
+
+func (w *counter76) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter76) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter76) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter76) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter76) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter76) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter76) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter76) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter77 counter
+
+func (w *counter77) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter77) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter77) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter77) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter77) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter77) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter77) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter77) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter77) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter78 counter
+
+func (w *counter78) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter78) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter78) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter78) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter78) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter78) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter78) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter78) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter78) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter79 counter
+
+func (w *counter79) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter79) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter79) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter79) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter79) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter79) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter79) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter79) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter79) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter79) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter80 counter
+
+func (w *counter80) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter80) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter80) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter80) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter80) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter80) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter80) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter81 counter
+
+func (w *counter81) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter81) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter81) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter81) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter81) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter81) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter81) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter81) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter82 counter
+
+func (w *counter82) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter82) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter82) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter82) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter82) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter82) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter82) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter82) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter83 counter
+
+func (w *counter83) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter83) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter83) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter83) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter83) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter83) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter83) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter83) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter83) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter84 counter
+
+func (w *counter84) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter84) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter84) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter84) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter84) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter84) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter84) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter84) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter85 counter
+
+func (w *counter85) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter85) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter85) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter85) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter85) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter85) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter85) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter85) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter85) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter86 counter
+
+func (w *counter86) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter86) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter86) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter86) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter86) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter86) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter86) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter86) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter86) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter87 counter
+
+func (w *counter87) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter87) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter87) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter87) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter87) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter87) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter87) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter87) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter87) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter87) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter88 counter
+
+func (w *counter88) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter88) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter88) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter88) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter88) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter88) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter88) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter88) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter89 counter
+
+func (w *counter89) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter89) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter89) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter89) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter89) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter89) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter89) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter89) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter89) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter90 counter
+
+func (w *counter90) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter90) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter90) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter90) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter90) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter90) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter90) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter90) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter90) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter91 counter
+
+func (w *counter91) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter91) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter91) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter91) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter91) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter91) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter91) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter91) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter91) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter91) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter92 counter
+
+func (w *counter92) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter92) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter92) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter92) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter92) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter92) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter92) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter92) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter92) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter93 counter
+
+func (w *counter93) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter93) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter93) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter93) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter93) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter93) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter93) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter93) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter93) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter93) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter94 counter
+
+func (w *counter94) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter94) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter94) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter94) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter94) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter94) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter94) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter94) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter94) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter94) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter95 counter
+
+func (w *counter95) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter95) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter95) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter95) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter95) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter95) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter95) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter95) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter95) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter95) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter95) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter96 counter
+
+func (w *counter96) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter96) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter96) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter96) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter96) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter96) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter96) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter97 counter
+
+func (w *counter97) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter97) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter97) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter97) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter97) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter97) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter97) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter97) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter98 counter
+
+func (w *counter98) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter98) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter98) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter98) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter98) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter98) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter98) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter98) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter99 counter
+
+func (w *counter99) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter99) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter99) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter99) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter99) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter99) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter99) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter99) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter99) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter100 counter
+
+func (w *counter100) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter100) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter100) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter100) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter100) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter100) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter100) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter100) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter101 counter
+
+func (w *counter101) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter101) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter101) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter101) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter101) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter101) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter101) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter101) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter101) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter102 counter
+
+func (w *counter102) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter102) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter102) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter102) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter102) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter102) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter102) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter102) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter102) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter103 counter
+
+func (w *counter103) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter103) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter103) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter103) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter103) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter103) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter103) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter103) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter103) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter103) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter104 counter
+
+func (w *counter104) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter104) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter104) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter104) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter104) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter104) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter104) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter104) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter105 counter
+
+func (w *counter105) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter105) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter105) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter105) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter105) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter105) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter105) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter105) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter105) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter106 counter
+
+func (w *counter106) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter106) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter106) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter106) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter106) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter106) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter106) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter106) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter106) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter107 counter
+
+func (w *counter107) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter107) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter107) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter107) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter107) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter107) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter107) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter107) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter107) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter107) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter108 counter
+
+func (w *counter108) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter108) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter108) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter108) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter108) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter108) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter108) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter108) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter108) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter109 counter
+
+func (w *counter109) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter109) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter109) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter109) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter109) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter109) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter109) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter109) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter109) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter109) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter110 counter
+
+func (w *counter110) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter110) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter110) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter110) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter110) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter110) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter110) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter110) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter110) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter110) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter111 counter
+
+func (w *counter111) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter111) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter111) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter111) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter111) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter111) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter111) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter111) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter111) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter111) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter111) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter112 counter
+
+func (w *counter112) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter112) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter112) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter112) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter112) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter112) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter112) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter112) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter113 counter
+
+func (w *counter113) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter113) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter113) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter113) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter113) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter113) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter113) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter113) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter113) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter114 counter
+
+func (w *counter114) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter114) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter114) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter114) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter114) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter114) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter114) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter114) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter114) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter115 counter
+
+func (w *counter115) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter115) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter115) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter115) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter115) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter115) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter115) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter115) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter115) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter115) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter116 counter
+
+func (w *counter116) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter116) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter116) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter116) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter116) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter116) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter116) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter116) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter116) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter117 counter
+
+func (w *counter117) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter117) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter117) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter117) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter117) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter117) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter117) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter117) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter117) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter117) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter118 counter
+
+func (w *counter118) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter118) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter118) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter118) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter118) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter118) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter118) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter118) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter118) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter118) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter119 counter
+
+func (w *counter119) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter119) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter119) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter119) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter119) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter119) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter119) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter119) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter119) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter119) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter119) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter120 counter
+
+func (w *counter120) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter120) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter120) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter120) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter120) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter120) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter120) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter120) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter120) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter121 counter
+
+func (w *counter121) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter121) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter121) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter121) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter121) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter121) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter121) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter121) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter121) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter121) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter122 counter
+
+func (w *counter122) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter122) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter122) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter122) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter122) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter122) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter122) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter122) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter122) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter122) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter123 counter
+
+func (w *counter123) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter123) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter123) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter123) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter123) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter123) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter123) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter123) CloseNotify() <-chan bool    { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter123) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter123) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter123) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter124 counter
+
+func (w *counter124) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter124) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter124) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter124) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter124) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter124) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter124) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter124) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter124) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter124) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter125 counter
+
+func (w *counter125) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter125) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter125) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter125) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter125) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter125) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter125) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter125) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter125) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter125) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter125) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter126 counter
+
+func (w *counter126) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter126) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter126) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter126) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter126) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter126) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter126) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter126) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter126) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter126) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter126) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+type counter127 counter
+
+func (w *counter127) Header() http.Header         { return basic{(*counter)(w)}.Header() }
+func (w *counter127) Unwrap() http.ResponseWriter { return basic{(*counter)(w)}.Unwrap() }
+func (w *counter127) WriteHeader(status int)      { basic{(*counter)(w)}.WriteHeader(status) }
+func (w *counter127) Write(p []byte) (int, error) { return basic{(*counter)(w)}.Write(p) }
+func (w *counter127) base() *counter              { return basic{(*counter)(w)}.base() }
+func (w *counter127) Flush()                      { flusher{(*counter)(w)}.Flush() }
+func (w *counter127) FlushError() error           { return errorFlusher{(*counter)(w)}.FlushError() }
+func (w *counter127) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return hijacker{(*counter)(w)}.Hijack()
+}
+func (w *counter127) CloseNotify() <-chan bool { return closeNotifier{(*counter)(w)}.CloseNotify() }
+func (w *counter127) Push(target string, o *http.PushOptions) error {
+	return pusher{(*counter)(w)}.Push(target, o)
+}
+func (w *counter127) ReadFrom(r io.Reader) (int64, error) {
+	return readerFrom{(*counter)(w)}.ReadFrom(r)
+}
+func (w *counter127) WriteString(s string) (int, error) {
+	return stringWriter{(*counter)(w)}.WriteString(s)
+}
+
+// expose returns c as a ResponseWriter with those optional methods.
 func (c *counter) expose(have int) http.ResponseWriter {
 	switch have {
 	case 0:
-		return &counter0{c}
+		return (*counter0)(c)
 	case 1:
-		return &counter1{c, flusher{c}}
+		return (*counter1)(c)
 	case 2:
-		return &counter2{c, errorFlusher{c}}
+		return (*counter2)(c)
 	case 3:
-		return &counter3{c, flusher{c}, errorFlusher{c}}
+		return (*counter3)(c)
 	case 4:
-		return &counter4{c, hijacker{c}}
+		return (*counter4)(c)
 	case 5:
-		return &counter5{c, flusher{c}, hijacker{c}}
+		return (*counter5)(c)
 	case 6:
-		return &counter6{c, errorFlusher{c}, hijacker{c}}
+		return (*counter6)(c)
 	case 7:
-		return &counter7{c, flusher{c}, errorFlusher{c}, hijacker{c}}
+		return (*counter7)(c)
 	case 8:
-		return &counter8{c, closeNotifier{c}}
+		return (*counter8)(c)
 	case 9:
-		return &counter9{c, flusher{c}, closeNotifier{c}}
+		return (*counter9)(c)
 	case 10:
-		return &counter10{c, errorFlusher{c}, closeNotifier{c}}
+		return (*counter10)(c)
 	case 11:
-		return &counter11{c, flusher{c}, errorFlusher{c}, closeNotifier{c}}
+		return (*counter11)(c)
 	case 12:
-		return &counter12{c, hijacker{c}, closeNotifier{c}}
+		return (*counter12)(c)
 	case 13:
-		return &counter13{c, flusher{c}, hijacker{c}, closeNotifier{c}}
+		return (*counter13)(c)
 	case 14:
-		return &counter14{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
+		return (*counter14)(c)
 	case 15:
-		return &counter15{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}}
+		return (*counter15)(c)
 	case 16:
-		return &counter16{c, pusher{c}}
+		return (*counter16)(c)
 	case 17:
-		return &counter17{c, flusher{c}, pusher{c}}
+		return (*counter17)(c)
 	case 18:
-		return &counter18{c, errorFlusher{c}, pusher{c}}
+		return (*counter18)(c)
 	case 19:
-		return &counter19{c, flusher{c}, errorFlusher{c}, pusher{c}}
+		return (*counter19)(c)
 	case 20:
-		return &counter20{c, hijacker{c}, pusher{c}}
+		return (*counter20)(c)
 	case 21:
-		return &counter21{c, flusher{c}, hijacker{c}, pusher{c}}
+		return (*counter21)(c)
 	case 22:
-		return &counter22{c, errorFlusher{c}, hijacker{c}, pusher{c}}
+		return (*counter22)(c)
 	case 23:
-		return &counter23{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}}
+		return (*counter23)(c)
 	case 24:
-		return &counter24{c, closeNotifier{c}, pusher{c}}
+		return (*counter24)(c)
 	case 25:
-		return &counter25{c, flusher{c}, closeNotifier{c}, pusher{c}}
+		return (*counter25)(c)
 	case 26:
-		return &counter26{c, errorFlusher{c}, closeNotifier{c}, pusher{c}}
+		return (*counter26)(c)
 	case 27:
-		return &counter27{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}}
+		return (*counter27)(c)
 	case 28:
-		return &counter28{c, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return (*counter28)(c)
 	case 29:
-		return &counter29{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return (*counter29)(c)
 	case 30:
-		return &counter30{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return (*counter30)(c)
 	case 31:
-		return &counter31{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}}
+		return (*counter31)(c)
 	case 32:
-		return &counter32{c, readerFrom{c}}
+		return (*counter32)(c)
 	case 33:
-		return &counter33{c, flusher{c}, readerFrom{c}}
+		return (*counter33)(c)
 	case 34:
-		return &counter34{c, errorFlusher{c}, readerFrom{c}}
+		return (*counter34)(c)
 	case 35:
-		return &counter35{c, flusher{c}, errorFlusher{c}, readerFrom{c}}
+		return (*counter35)(c)
 	case 36:
-		return &counter36{c, hijacker{c}, readerFrom{c}}
+		return (*counter36)(c)
 	case 37:
-		return &counter37{c, flusher{c}, hijacker{c}, readerFrom{c}}
+		return (*counter37)(c)
 	case 38:
-		return &counter38{c, errorFlusher{c}, hijacker{c}, readerFrom{c}}
+		return (*counter38)(c)
 	case 39:
-		return &counter39{c, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}}
+		return (*counter39)(c)
 	case 40:
-		return &counter40{c, closeNotifier{c}, readerFrom{c}}
+		return (*counter40)(c)
 	case 41:
-		return &counter41{c, flusher{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter41)(c)
 	case 42:
-		return &counter42{c, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter42)(c)
 	case 43:
-		return &counter43{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter43)(c)
 	case 44:
-		return &counter44{c, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter44)(c)
 	case 45:
-		return &counter45{c, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter45)(c)
 	case 46:
-		return &counter46{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter46)(c)
 	case 47:
-		return &counter47{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}}
+		return (*counter47)(c)
 	case 48:
-		return &counter48{c, pusher{c}, readerFrom{c}}
+		return (*counter48)(c)
 	case 49:
-		return &counter49{c, flusher{c}, pusher{c}, readerFrom{c}}
+		return (*counter49)(c)
 	case 50:
-		return &counter50{c, errorFlusher{c}, pusher{c}, readerFrom{c}}
+		return (*counter50)(c)
 	case 51:
-		return &counter51{c, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}}
+		return (*counter51)(c)
 	case 52:
-		return &counter52{c, hijacker{c}, pusher{c}, readerFrom{c}}
+		return (*counter52)(c)
 	case 53:
-		return &counter53{c, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return (*counter53)(c)
 	case 54:
-		return &counter54{c, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return (*counter54)(c)
 	case 55:
-		return &counter55{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}}
+		return (*counter55)(c)
 	case 56:
-		return &counter56{c, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter56)(c)
 	case 57:
-		return &counter57{c, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter57)(c)
 	case 58:
-		return &counter58{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter58)(c)
 	case 59:
-		return &counter59{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter59)(c)
 	case 60:
-		return &counter60{c, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter60)(c)
 	case 61:
-		return &counter61{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter61)(c)
 	case 62:
-		return &counter62{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter62)(c)
 	case 63:
-		return &counter63{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}}
+		return (*counter63)(c)
 	case 64:
-		return &counter64{c, stringWriter{c}}
+		return (*counter64)(c)
 	case 65:
-		return &counter65{c, flusher{c}, stringWriter{c}}
+		return (*counter65)(c)
 	case 66:
-		return &counter66{c, errorFlusher{c}, stringWriter{c}}
+		return (*counter66)(c)
 	case 67:
-		return &counter67{c, flusher{c}, errorFlusher{c}, stringWriter{c}}
+		return (*counter67)(c)
 	case 68:
-		return &counter68{c, hijacker{c}, stringWriter{c}}
+		return (*counter68)(c)
 	case 69:
-		return &counter69{c, flusher{c}, hijacker{c}, stringWriter{c}}
+		return (*counter69)(c)
 	case 70:
-		return &counter70{c, errorFlusher{c}, hijacker{c}, stringWriter{c}}
+		return (*counter70)(c)
 	case 71:
-		return &counter71{c, flusher{c}, errorFlusher{c}, hijacker{c}, stringWriter{c}}
+		return (*counter71)(c)
 	case 72:
-		return &counter72{c, closeNotifier{c}, stringWriter{c}}
+		return (*counter72)(c)
 	case 73:
-		return &counter73{c, flusher{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter73)(c)
 	case 74:
-		return &counter74{c, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter74)(c)
 	case 75:
-		return &counter75{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter75)(c)
 	case 76:
-		return &counter76{c, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter76)(c)
 	case 77:
-		return &counter77{c, flusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter77)(c)
 	case 78:
-		return &counter78{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter78)(c)
 	case 79:
-		return &counter79{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, stringWriter{c}}
+		return (*counter79)(c)
 	case 80:
-		return &counter80{c, pusher{c}, stringWriter{c}}
+		return (*counter80)(c)
 	case 81:
-		return &counter81{c, flusher{c}, pusher{c}, stringWriter{c}}
+		return (*counter81)(c)
 	case 82:
-		return &counter82{c, errorFlusher{c}, pusher{c}, stringWriter{c}}
+		return (*counter82)(c)
 	case 83:
-		return &counter83{c, flusher{c}, errorFlusher{c}, pusher{c}, stringWriter{c}}
+		return (*counter83)(c)
 	case 84:
-		return &counter84{c, hijacker{c}, pusher{c}, stringWriter{c}}
+		return (*counter84)(c)
 	case 85:
-		return &counter85{c, flusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return (*counter85)(c)
 	case 86:
-		return &counter86{c, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return (*counter86)(c)
 	case 87:
-		return &counter87{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, stringWriter{c}}
+		return (*counter87)(c)
 	case 88:
-		return &counter88{c, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter88)(c)
 	case 89:
-		return &counter89{c, flusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter89)(c)
 	case 90:
-		return &counter90{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter90)(c)
 	case 91:
-		return &counter91{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter91)(c)
 	case 92:
-		return &counter92{c, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter92)(c)
 	case 93:
-		return &counter93{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter93)(c)
 	case 94:
-		return &counter94{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter94)(c)
 	case 95:
-		return &counter95{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, stringWriter{c}}
+		return (*counter95)(c)
 	case 96:
-		return &counter96{c, readerFrom{c}, stringWriter{c}}
+		return (*counter96)(c)
 	case 97:
-		return &counter97{c, flusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter97)(c)
 	case 98:
-		return &counter98{c, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter98)(c)
 	case 99:
-		return &counter99{c, flusher{c}, errorFlusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter99)(c)
 	case 100:
-		return &counter100{c, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter100)(c)
 	case 101:
-		return &counter101{c, flusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter101)(c)
 	case 102:
-		return &counter102{c, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter102)(c)
 	case 103:
-		return &counter103{c, flusher{c}, errorFlusher{c}, hijacker{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter103)(c)
 	case 104:
-		return &counter104{c, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter104)(c)
 	case 105:
-		return &counter105{c, flusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter105)(c)
 	case 106:
-		return &counter106{c, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter106)(c)
 	case 107:
-		return &counter107{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter107)(c)
 	case 108:
-		return &counter108{c, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter108)(c)
 	case 109:
-		return &counter109{c, flusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter109)(c)
 	case 110:
-		return &counter110{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter110)(c)
 	case 111:
-		return &counter111{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter111)(c)
 	case 112:
-		return &counter112{c, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter112)(c)
 	case 113:
-		return &counter113{c, flusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter113)(c)
 	case 114:
-		return &counter114{c, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter114)(c)
 	case 115:
-		return &counter115{c, flusher{c}, errorFlusher{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter115)(c)
 	case 116:
-		return &counter116{c, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter116)(c)
 	case 117:
-		return &counter117{c, flusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter117)(c)
 	case 118:
-		return &counter118{c, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter118)(c)
 	case 119:
-		return &counter119{c, flusher{c}, errorFlusher{c}, hijacker{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter119)(c)
 	case 120:
-		return &counter120{c, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter120)(c)
 	case 121:
-		return &counter121{c, flusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter121)(c)
 	case 122:
-		return &counter122{c, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter122)(c)
 	case 123:
-		return &counter123{c, flusher{c}, errorFlusher{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter123)(c)
 	case 124:
-		return &counter124{c, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter124)(c)
 	case 125:
-		return &counter125{c, flusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter125)(c)
 	case 126:
-		return &counter126{c, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter126)(c)
 	case 127:
-		return &counter127{c, flusher{c}, errorFlusher{c}, hijacker{c}, closeNotifier{c}, pusher{c}, readerFrom{c}, stringWriter{c}}
+		return (*counter127)(c)
 	}
 	panic("zchttp: unknown methods")
 }

@@ -160,7 +160,8 @@ func TestMechanism(t *testing.T) {
 						t.Errorf("size %d of %d, status %d", got[0], len(wire), got[1])
 					}
 					sent = zerocopy.ReadStats().Bytes(zerocopy.Sendfile) - sent
-					if want := with && tt.kernel; want && sent < int64(len(tt.body))-1024 || !want && sent != 0 {
+					// What package net sends it does not tell.
+					if want := with && tt.kernel; ours && want && sent < int64(len(tt.body))-1024 || !want && sent != 0 {
 						t.Errorf("by sendfile %d of %d", sent, len(tt.body))
 					}
 				})
