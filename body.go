@@ -2,8 +2,10 @@ package zerocopy
 
 import (
 	"io"
+	"net"
 	"os"
 	"sync"
+	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/bodies"
 	"github.com/zerocopy-go/zerocopy/internal/engine"
@@ -29,7 +31,7 @@ func (c *Copier) foundBody(ch *chain, r io.Reader, b stdtypes.Body) {
 	case b.Foreign != nil:
 		at, _ = b.Foreign.(io.Reader)
 		reason = opaque(at)
-	case b.Conn == nil: // closed, or somebody reads it
+	case b.Conn == nil: // closed, at its end, or somebody reads it
 		reason = ReasonNested
 	case !ours:
 		at, reason = b.Conn, ReasonForeignConn
@@ -39,7 +41,7 @@ func (c *Copier) foundBody(ch *chain, r io.Reader, b stdtypes.Body) {
 	default:
 		end, ok := engine.Inspect(c.calls, conn.Under(), true)
 		if ok && end.Kind.Socket() {
-			ch.leaf, ch.end, ch.conn, ch.chunked, ch.declared = r, end, conn, b.Chunked, b.Left
+			ch.leaf, ch.end, ch.conn, ch.body = r, end, conn, b
 			return
 		}
 		at, reason = b.Conn, ReasonAccess
@@ -57,10 +59,20 @@ var bodiesOff = sync.OnceValue(func() bool { return switchedOff(os.Getenv("ZEROC
 // waits returns what has the deadline that ends a wait for the leaf.
 func (ch *chain) waits() any {
 	if ch.conn != nil {
-		return ch.conn.Under()
+		return &bodyDeadline{ch.body, ch.conn.Under()}
 	}
 	return ch.leaf
 }
+
+// A bodyDeadline is the read deadline of a body's connection, which is another request's once the body
+// has been read to its end.
+type bodyDeadline struct {
+	body stdtypes.Body
+	conn net.Conn
+}
+
+// SetReadDeadline is what a watch calls.
+func (d *bodyDeadline) SetReadDeadline(at time.Time) error { return d.body.Expire(d.conn, at) }
 
 // declaredBulk is how long a body has to be said to be for it to be taken for bulk at once: longer
 // than what would prove it (bulkReads). A peer that sends it slowly unmakes that.
@@ -68,7 +80,7 @@ const declaredBulk = (bulkReads + 1) * bufferSize
 
 // bodyPace returns the pace that a body begins with.
 func (ch *chain) bodyPace() pace {
-	if ch.conn != nil && !ch.chunked && ch.declared >= declaredBulk {
+	if ch.conn != nil && !ch.body.Chunked && ch.body.Left >= declaredBulk {
 		return pace{bulk: true, class: kpipe.Largest}
 	}
 	return pace{}
@@ -87,7 +99,7 @@ func (t *transfer) through(max int) error {
 		return err
 	}
 	m.Class = t.pace.class
-	n, refused, err := m.ReadThrough(t.from.conn, t.from.leaf.Read, t.from.chunked, max)
+	n, refused, err := m.ReadThrough(t.from.conn, t.from.leaf.Read, t.from.body.Chunked, t.from.body.Chunk(), max)
 	noPipe := m.NoPipe
 	if n > 0 {
 		t.pace.drained(n, max, m.Filled())

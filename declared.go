@@ -2,8 +2,9 @@ package zerocopy
 
 import (
 	"bytes"
-	"errors"
 	"io"
+	"os"
+	"strings"
 
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
@@ -46,7 +47,7 @@ func (t *transfer) readFromDeclared(dst io.Writer, rf io.ReaderFrom, src io.Read
 			}
 		}
 		if er != nil {
-			if errors.Is(er, io.EOF) {
+			if er == io.EOF { // one that is wrapped is an error, to io.Copy too
 				er = nil
 			}
 			return n, er
@@ -60,8 +61,10 @@ func (t *transfer) unread(src io.Reader, left []byte, written int64, err error) 
 		l.N += int64(len(left))
 		src = l.R
 	}
-	if s, ok := src.(io.Seeker); ok {
-		if _, es := s.Seek(int64(-len(left)), io.SeekCurrent); es == nil {
+	// Of other types Seek may be promoted, and count other bytes than Read (H25).
+	switch s := src.(type) {
+	case *os.File, *io.SectionReader, *bytes.Reader, *strings.Reader:
+		if _, es := s.(io.Seeker).Seek(int64(-len(left)), io.SeekCurrent); es == nil {
 			return err
 		}
 	}

@@ -67,11 +67,9 @@ type chain struct {
 	multi  int        // index of the innermost layer with parts, or -1
 	why    why        // what hides the descriptor, if Kind is None
 	// conn is set where leaf is a body of net/http: end is the socket under that connection,
-	// and bytes are read through leaf. chunked says that one Read may read from it several times,
-	// declared is how many bytes are said to come.
-	conn     engine.Marked
-	chunked  bool
-	declared int64
+	// and bytes are read through leaf. body is what else is known of it.
+	conn engine.Marked
+	body stdtypes.Body
 }
 
 // known reports that something is to be gained from walking the chain: it ends
@@ -99,7 +97,7 @@ func (ch *chain) reset() {
 	clear(ch.layers)
 	ch.layers, ch.leaf, ch.multi, ch.why, ch.conn = ch.layers[:0], nil, -1, why{}, nil
 	if ch.end.Known() { // it is large to clear
-		ch.end = engine.End{}
+		ch.end, ch.body = engine.End{}, stdtypes.Body{}
 	}
 }
 
@@ -124,7 +122,7 @@ func (ch *chain) truncate(n int) {
 			ch.multi = i
 		}
 	}
-	ch.leaf, ch.end, ch.why, ch.conn = nil, engine.End{}, why{}, nil
+	ch.leaf, ch.end, ch.why, ch.conn, ch.body = nil, engine.End{}, why{}, nil, stdtypes.Body{}
 }
 
 // detectReader adds the layers of r to ch.

@@ -3,6 +3,7 @@ package zchttp_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -89,5 +90,68 @@ func TestH41Declared(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// A doubler gives each byte of a file twice; its Seek is the file's.
+type doubler struct{ f *os.File }
+
+func (d doubler) Seek(offset int64, whence int) (int64, error) { return d.f.Seek(offset, whence) }
+
+func (d doubler) Read(p []byte) (int, error) {
+	n, err := d.f.Read(p[:len(p)/2])
+	for i := n - 1; i >= 0; i-- {
+		p[2*i], p[2*i+1] = p[i], p[i]
+	}
+	return 2 * n, err
+}
+
+// A cut gives so many bytes and then an error that only wraps io.EOF.
+type cut struct{ left int }
+
+func (c *cut) Read(p []byte) (int, error) {
+	if c.left == 0 {
+		return 0, fmt.Errorf("cut: %w", io.EOF)
+	}
+	n := min(len(p), c.left)
+	c.left -= n
+	return n, nil
+}
+
+// TestDeclaredUnknown: a source of an unknown type is moved back by nobody, and its error is its own.
+func TestDeclaredUnknown(t *testing.T) {
+	t.Parallel()
+	f, err := os.CreateTemp(t.TempDir(), "")
+	must(t, err)
+	defer f.Close()
+	must(t, f.Truncate(100_000))
+	errs := make(chan error, 1)
+	addr := serve(t, true, func(w http.ResponseWriter, r *http.Request) {
+		w.Header().Set("Content-Length", "1000")
+		var src io.Reader = doubler{f}
+		if r.URL.Path == "/cut" {
+			src = &cut{1000}
+		}
+		_, err := zerocopy.Copy(w, src)
+		errs <- err
+	})
+	get := func(path string) error {
+		resp, err := client(t).Get("http://" + addr + path)
+		must(t, err)
+		resp.Body.Close()
+		return <-errs
+	}
+	if err := get("/cut"); err == nil {
+		t.Error("the source's error is lost")
+	}
+	err = get("/")
+	var partial *zerocopy.PartialError
+	if !errors.Is(err, http.ErrContentLength) || !errors.As(err, &partial) {
+		t.Fatal(err)
+	}
+	pos, err := f.Seek(0, io.SeekCurrent)
+	must(t, err)
+	if handled := partial.Written + int64(len(partial.Unwritten)); pos != handled/2 {
+		t.Errorf("the file is at %d, after %d bytes", pos, handled)
 	}
 }

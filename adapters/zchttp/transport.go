@@ -34,7 +34,7 @@ func Transport(t *http.Transport) *http.Transport {
 	}
 	t.DialContext = func(ctx context.Context, network, addr string) (net.Conn, error) {
 		c, err := dial(ctx, network, addr)
-		if err != nil {
+		if err != nil || c == nil { // net/http has an error for that
 			return nil, err
 		}
 		return zcnet.NewConn(c), nil

@@ -23,8 +23,10 @@ const (
 	// plainRead is what is asked for where little is ready: io.Copy's buffer, since a Read of a
 	// chunked body keeps what it has until it has as much as it was asked for, or the chunk ends.
 	plainRead = 32 << 10
-	// readAhead is the most that bufio.Reader takes for the framing of chunks in between: net/http's
-	// buffers, on the server always, on the client unless Transport.ReadBufferSize is larger.
+	// nextChunk is the most that is asked for between two chunks, where the next one is taken to be
+	// large since the last one was. If it is not, a Read may wait that has so much.
+	nextChunk = 64 << 10
+	// readAhead is what the framing of chunks may take of that.
 	readAhead = 4096
 )
 
@@ -79,6 +81,7 @@ type through struct {
 	marker  *Marker
 	conn    Marked
 	splices bool  // the connection may splice
+	spliced bool  // the last Read was
 	at      int   // what is in the pipe stands for the marker from here on
 	refused error // why it did not
 }
@@ -88,10 +91,11 @@ type through struct {
 // the pipe, and [Mover.Tail]. Whatever n is, err is what read has returned. refused says why
 // nothing was spliced that could have been, with NoPipe or the kernel's answer.
 //
-// With several, one call of read may read from conn several times, and does not return before it
-// has what it was asked for, or the chunk ends: then it is asked for no more than is there and
-// fits into the pipe.
-func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), several bool, most int) (n int, refused, err error) {
+// With chunked, one call of read may read from conn several times, and does not return before it
+// has what it was asked for, or a chunk ends and nothing of the next one has been read: then it is asked for
+// no more than is there, fits into the pipe, and is in the current chunk, of which left bytes are to come. Between
+// two chunks left is 0.
+func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), chunked bool, left uint64, most int) (n int, refused, err error) {
 	t := &m.thru
 	if t.marker == nil {
 		t.marker, t.conn = newMarker(m), conn
@@ -101,16 +105,21 @@ func (m *Mover) ReadThrough(conn Marked, read func([]byte) (int, error), several
 	p = p[:min(most, len(p))]
 	m.mem, m.NoPipe, m.err = nil, false, nil
 	t.splices, t.at, t.refused = true, 0, nil
-	if several {
+	if chunked {
 		ready := 0
 		m.Src.Raw.Control(func(fd uintptr) { ready, _ = m.Calls.Buffered(int(fd)) })
-		if ready -= readAhead; ready < leastSpliced {
+		if left > 0 {
+			ready = int(min(uint64(max(ready, 0)), left))
+		} else if ready = min(ready-readAhead, nextChunk); !t.spliced {
+			ready = 0
+		}
+		if ready < leastSpliced {
 			t.splices, ready = false, plainRead
 		}
 		p = p[:min(len(p), ready, kpipe.Sizes[m.Class])]
 	}
 	n, err = read(p)
-	if m.inPipe == 0 {
+	if t.spliced = m.inPipe > 0; !t.spliced {
 		m.Hold(p[:n:len(p)]) // panics, as io.Copy, where n > len(p) (H39)
 		return n, t.refused, err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 	"unsafe"
 )
 
@@ -32,6 +33,8 @@ type hop struct {
 	next   string // the field with what it reads from
 	mutex  string // the field with the mutex that is held during a Read, if there is one
 	closed string // the field that tells that it is not to be read any more
+	ended  string // the field that tells that it has been read to its end
+	chunk  string // the field that tells how much of a chunk is left
 	// layouts are the fields in order, with their types, of Go 1.26 and, where they differ,
 	// 1.27. After "..." there are those that matter, among others.
 	layouts []string
@@ -63,12 +66,12 @@ var hops = []hop{
 		"ReadCloser io.ReadCloser; didRead bool; didClose atomic.Bool"}},
 	{name: "net/http/httputil.noopCloseReader", next: "readCloser", layouts: []string{
 		"readCloser io.ReadCloser; closed atomic.Bool"}},
-	{name: "net/http.body", level: framing, next: "src", mutex: "mu", closed: "closed", layouts: []string{
+	{name: "net/http.body", level: framing, next: "src", mutex: "mu", closed: "closed", ended: "sawEOF", layouts: []string{
 		"src io.Reader; hdr interface {}; r *bufio.Reader; closing bool; doEarlyClose bool; " +
 			"mu sync.Mutex; sawEOF bool; closed bool; earlyClose bool; onHitEOF func()",
 		"src io.Reader; hdr interface {}; r *bufio.Reader; closing bool; doEarlyClose bool; maxTrailerHeaders int64; " +
 			"mu sync.Mutex; sawEOF bool; closed bool; earlyClose bool; dropTrailer bool; onHitEOF func()"}},
-	{name: "net/http/internal.chunkedReader", level: length, next: "r", layouts: []string{
+	{name: "net/http/internal.chunkedReader", level: length, next: "r", chunk: "n", layouts: []string{
 		"r *bufio.Reader; n uint64; err error; buf [2]uint8; checkEnd bool; excess int64"}},
 	{name: "net/http.connReader", level: connection, next: "rwc", layouts: []string{
 		"rwc net.Conn; mu sync.Mutex; conn *http.conn; hasByte bool; byteBuf [1]uint8; cond *sync.Cond; " +
@@ -80,9 +83,9 @@ var hops = []hop{
 // A link is a hop whose layout is verified.
 type link struct {
 	*hop
-	verified            bool
-	next, mutex, closed uintptr // offsets
-	typ                 reflect.Type
+	verified                          bool
+	next, mutex, closed, ended, chunk uintptr // offsets
+	typ                               reflect.Type
 }
 
 // links are the links of the types that were met, by type; those that are no hop have none.
@@ -119,7 +122,8 @@ func newLink(t reflect.Type) *link {
 	}
 	next, _ := t.FieldByName(h.next)
 	l.verified, l.typ = true, next.Type
-	l.next, l.mutex, l.closed = offset(h.next), offset(h.mutex), offset(h.closed)
+	l.next, l.mutex, l.closed, l.ended = offset(h.next), offset(h.mutex), offset(h.closed), offset(h.ended)
+	l.chunk = offset(h.chunk)
 	return l
 }
 
@@ -159,7 +163,7 @@ func knownRelease(version string) bool {
 // A Body is what is known of a body of net/http.
 type Body struct {
 	// Conn is the connection that the body is read from, nil if that cannot be told: then
-	// the body is closed or is being read, or Unverified, or it is Foreign that stands in the way.
+	// the body is closed, at its end or being read, or Unverified, or it is Foreign that stands in the way.
 	Conn       net.Conn
 	Unverified bool
 	Foreign    any
@@ -167,6 +171,51 @@ type Body struct {
 	Chunked bool
 	// Left is how many bytes are still to come, where the length is declared; else 0.
 	Left int64
+
+	state bodyState
+}
+
+// A bodyState is what a body of net/http says of itself, under its mutex, which is held during a Read.
+type bodyState struct {
+	mu            *sync.Mutex
+	closed, ended *bool
+	chunk         *uint64
+}
+
+func (s *bodyState) over() bool { return *s.closed || *s.ended }
+
+// Chunk returns how many bytes of the current chunk of a Chunked body are still to come, 0 between two
+// chunks and where somebody else has the body.
+func (b *Body) Chunk() uint64 {
+	if b.state.chunk == nil || !b.state.mu.TryLock() {
+		return 0
+	}
+	defer b.state.mu.Unlock()
+	if b.state.over() {
+		return 0
+	}
+	return *b.state.chunk
+}
+
+// Expire sets the read deadline of conn, from which the body of a chain with a Conn is read, unless the
+// body is closed or at its end: the connection can be another request's by then. Of a Read that
+// is under way it is not known whether that is the last one. It ends by the deadline, and if the body is at its end
+// then, the deadline is cleared.
+func (b *Body) Expire(conn net.Conn, at time.Time) error {
+	if b.state.mu.TryLock() {
+		defer b.state.mu.Unlock()
+		if b.state.over() {
+			return nil
+		}
+		return conn.SetReadDeadline(at)
+	}
+	err := conn.SetReadDeadline(at)
+	b.state.mu.Lock()
+	defer b.state.mu.Unlock()
+	if b.state.over() {
+		conn.SetReadDeadline(time.Time{})
+	}
+	return err
 }
 
 // HTTPBody looks into r, if that is a body of net/http, or of httputil; else is is false.
@@ -187,7 +236,8 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 			r, at, b.Left = v.R, length, v.N
 			continue
 		case *bufio.Reader:
-			rd, _, ok := BufioReader(v)
+			// Once the body has ended, somebody else may be filling it: nothing but rd, which stays.
+			rd, ok := bufioInner(v)
 			if at < framing || at > length || !ok {
 				b.Unverified = true
 				return b, true
@@ -211,13 +261,17 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 		}
 		ptr := p.UnsafePointer()
 		if l.hop.mutex != "" {
-			// What is under it is replaced once it is closed.
-			mu := (*sync.Mutex)(unsafe.Add(ptr, l.mutex))
-			if !mu.TryLock() {
+			// What is under it is replaced once it is closed. Once it is at its end, the
+			// connection is in other hands.
+			b.state = bodyState{
+				mu:     (*sync.Mutex)(unsafe.Add(ptr, l.mutex)),
+				closed: (*bool)(unsafe.Add(ptr, l.closed)), ended: (*bool)(unsafe.Add(ptr, l.ended)),
+			}
+			if !b.state.mu.TryLock() {
 				return b, true
 			}
-			defer mu.Unlock()
-			if *(*bool)(unsafe.Add(ptr, l.closed)) {
+			defer b.state.mu.Unlock()
+			if b.state.over() {
 				return b, true
 			}
 		}
@@ -230,8 +284,13 @@ func HTTPBody(r io.Reader) (b Body, is bool) {
 			r = *(*io.ReadCloser)(next)
 		case bufioType:
 			b.Chunked = true // the one that has no interface there
+			b.state.chunk = (*uint64)(unsafe.Add(ptr, l.chunk))
 			r = *(**bufio.Reader)(next)
 		case connType:
+			if b.state.mu == nil {
+				b.Unverified = true // whether it is at its end cannot be told
+				return b, true
+			}
 			b.Conn = *(*net.Conn)(next)
 			return b, true
 		}

@@ -112,6 +112,14 @@ func BufioReader(b *bufio.Reader) (rd io.Reader, pending error, ok bool) {
 	return m.rd, m.err, true
 }
 
+// bufioInner is BufioReader of a Reader that somebody else may be reading.
+func bufioInner(b *bufio.Reader) (rd io.Reader, ok bool) {
+	if !bufioReaderOK || b == nil {
+		return nil, false
+	}
+	return (*bufioReader)(unsafe.Pointer(b)).rd, true
+}
+
 // BufioBuffered returns the buffered bytes of b, which a Peek would return too,
 // but not without a change to what UnreadByte does.
 func BufioBuffered(b *bufio.Reader) []byte {
