@@ -23,9 +23,9 @@ import (
 // webFiles are how many files of a kind there are where they are small.
 const webFiles = 16
 
-// served returns a directory with the files of a size, which are made once. That of a fan's
-// recording may be another filesystem; these are on the disk, and in memory while they are asked for.
-func (s *session) served(size int) (string, error) {
+// filesOf returns a directory on the disk with the files of a size, which are made once and
+// stay in the page cache.
+func (s *session) filesOf(size int) (string, error) {
 	if dir := s.webDirs[size]; dir != "" {
 		return dir, nil
 	}
@@ -59,7 +59,10 @@ func (s *session) served(size int) (string, error) {
 
 // http runs a job of kindHTTP.
 func (s *session) http(ctx context.Context, j job, q request) (out sample, err error) {
-	dir, err := s.served(cmp.Or(j.Size, 4<<10))
+	if s.client != "" {
+		return out, skip("is for one host")
+	}
+	dir, err := s.filesOf(cmp.Or(j.Size, 4<<10))
 	if err != nil {
 		return out, err
 	}
@@ -164,7 +167,7 @@ func (s *session) asked(ctx context.Context, j job, r *running) (out sample, err
 	defer c.stop()
 	says := bufio.NewReader(text)
 	if line, err := says.ReadString('\n'); line != "ready\n" {
-		return out, fmt.Errorf("the client says %q: %w", line, err)
+		return out, fmt.Errorf("the client says %q, %v", line, err)
 	}
 	// What opening connections has cost some contenders more than others is not of interest.
 	fmt.Fprintln(in, settleTime.Milliseconds())

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// webConfigs are the contenders over HTTP that are programs of their own: what they are started with
-// and what their configuration says, given where to listen.
+// webConfigs are the contenders over HTTP that are programs of their own, and what the
+// configuration of each says, given where to listen and a directory for what it needs.
 var webConfigs = map[string]func(listen, dir string, q request) (config string){
 	byNginx:      nginx("", ""),
 	byNginxCache: nginx("open_file_cache max=1000 inactive=60s;", ""),

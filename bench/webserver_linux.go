@@ -60,7 +60,8 @@ type webVariant struct {
 	name   string
 	zcnet  bool // the connections are those of package zcnet
 	splice bool // zchttp.SpliceBodies
-	// One of these: what serves, what copies a body to a file, or something else that serves.
+	// One of these: what answers requests, what copies a body to a file, or a server of
+	// another package.
 	handler func(w *web) http.Handler
 	copy    copyFunc
 	serve   func(w *web, ln net.Listener) error
@@ -78,11 +79,12 @@ func counting(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		w, count := zchttp.WrapResponseWriter(w, zchttp.ResponseHooks{Request: r})
 		h.ServeHTTP(w, r)
-		counted1.Add(count.Bytes())
+		served.Add(count.Bytes())
 	})
 }
 
-var counted1 atomic.Int64
+// served is how many bytes of bodies counting has seen.
+var served atomic.Int64
 
 var webVariants = []webVariant{
 	{name: byHTTPDir, handler: func(w *web) http.Handler { return http.FileServer(http.Dir(w.Path)) }},
