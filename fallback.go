@@ -274,6 +274,11 @@ func (t *transfer) bare(src io.Reader) io.Reader {
 		}
 		r = l.R
 	}
+	if hidden, ok := stdtypes.Hidden(r); ok { // as os and net hand themselves on
+		if inner, ok := hidden.(io.Reader); ok {
+			r = inner
+		}
+	}
 	switch r.(type) {
 	case *os.File:
 		if t.c.Pages == Stable {

@@ -54,3 +54,11 @@ func ExampleNewFileRequest() {
 	resp.Body.Close()
 	// Output: 16 and what to send
 }
+
+func ExampleCompressing() {
+	var compress func(http.Handler) http.Handler // gzhttp.GzipHandler, middleware.Compress(5) of chi
+	files := http.FileServer(http.Dir("."))
+	if compress != nil {
+		http.Handle("/", zchttp.Compressing(compress, files))
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"strings"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -53,8 +54,9 @@ func (c *counter) excess(src io.Reader, n int64) error {
 	if limit != nil {
 		inner = limit.R
 	}
-	if s, ok := inner.(io.Seeker); ok {
-		if _, err := s.Seek(-1, io.SeekCurrent); err == nil {
+	switch s := inner.(type) { // what a Seek of others moves, nobody knows
+	case *os.File, *io.SectionReader, *bytes.Reader, *strings.Reader:
+		if _, err := s.(io.Seeker).Seek(-1, io.SeekCurrent); err == nil {
 			if limit != nil {
 				limit.N++
 			}

@@ -33,9 +33,10 @@ const (
 // A Marker is memory of which a slice is known wherever it turns up, as long as its capacity is
 // not cut.
 type Marker struct {
-	mem  []byte
-	last *byte  // of mem; never changes
-	m    *Mover // whose it is: for the goroutine of its Read alone
+	mem     []byte
+	mapping []byte // nil if mem is of the Go heap
+	last    *byte  // of mem; never changes
+	m       *Mover // whose it is: for the goroutine of its Read alone
 }
 
 // holds reports whether p is the marker's, up to its end. Any goroutine may ask.
@@ -54,7 +55,16 @@ type Marked interface {
 // Read is a Read of the marked connection, of which the Mover's source is the one under it. It
 // is only asked where handled is true.
 func (k *Marker) Read(p []byte) (n int, handled bool, err error) {
-	if !k.holds(p) || !k.m.thru.splices || len(p) < leastSpliced {
+	if !k.holds(p) {
+		return 0, false, nil
+	}
+	if k.m.inPipe > 0 && !k.m.isReady() {
+		// It will wait, and not with a pipe in its hands.
+		at := k.m.thru.at
+		_, err := k.m.ReadPipe(k.mem[at : at+k.m.inPipe])
+		return 0, err != nil, err
+	}
+	if !k.m.thru.splices || len(p) < leastSpliced {
 		return 0, false, nil
 	}
 	m := k.m
@@ -74,6 +84,17 @@ func (k *Marker) Read(p []byte) (n int, handled bool, err error) {
 	}
 	m.thru.at = len(k.mem) - cap(p)
 	return n, true, nil
+}
+
+// isReady reports whether there is something to be read from the source, as far as can be told.
+func (m *Mover) isReady() bool {
+	ready := sys.Readable
+	m.Src.Raw.Control(func(fd uintptr) {
+		if now, err := m.Calls.Poll(int(fd)); err == nil {
+			ready = now
+		}
+	})
+	return ready&sys.Readable != 0
 }
 
 // through is how a Mover reads what is not its source itself.
@@ -163,14 +184,13 @@ func (m *Mover) endThrough() {
 	*t = through{}
 }
 
-// markers are those that nobody uses, at most maxMarkers: what a plain read has written to them
-// is memory that is held.
+// markers are those that nobody uses. They are addresses and no memory.
 var markers struct {
 	mu   sync.Mutex
 	free []*Marker
 }
 
-const maxMarkers = 16
+const maxMarkers = 64
 
 func newMarker(m *Mover) *Marker {
 	markers.mu.Lock()
@@ -181,20 +201,27 @@ func newMarker(m *Mover) *Marker {
 		k.m = m
 		return k
 	}
-	p, _, err := m.Calls.Map(markerSize, false)
+	p, mapping, err := m.Calls.Map(markerSize, false)
 	if err != nil {
-		p = make([]byte, plainRead)
+		p, mapping = make([]byte, plainRead), nil
 	}
-	return &Marker{mem: p, last: &p[len(p)-1], m: m}
+	return &Marker{mem: p, mapping: mapping, last: &p[len(p)-1], m: m}
 }
 
+// free gives k back, without what plain reads have written to it.
 func (k *Marker) free() {
 	k.m = nil
-	markers.mu.Lock()
-	defer markers.mu.Unlock()
-	if len(markers.free) < maxMarkers {
-		markers.free = append(markers.free, k)
+	if k.mapping == nil {
 		return
 	}
-	sys.Unmap(k.mem)
+	kernel := (*sys.Calls)(nil)
+	markers.mu.Lock()
+	keep := len(markers.free) < maxMarkers && kernel.Drop(k.mapping) == nil
+	if keep {
+		markers.free = append(markers.free, k)
+	}
+	markers.mu.Unlock()
+	if !keep {
+		sys.Unmap(k.mapping)
+	}
 }
