@@ -1,7 +1,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -62,8 +61,10 @@ func (s *session) runCase(ctx context.Context, c spec, show *progress) caseResul
 			out.Skipped = string(why)
 		case err != nil:
 			out.Skipped, out.failed = "failed: "+err.Error(), true
+		case verify && c.Kind == kindHTTP:
+			out.Verified = x.Bytes
 		case verify:
-			out.Verified = cmp.Or(x.Bytes, verifyBytes)
+			out.Verified = verifyBytes
 		default:
 			out.Samples = append(out.Samples, x)
 		}
