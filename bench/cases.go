@@ -15,6 +15,7 @@ const (
 	kindFar                  // a stream from a source that is far away
 	kindFan                  // one stream to many sinks
 	kindPages                // a stream that the contender makes itself
+	kindHTTP                 // requests and responses, or a contender that is a client
 )
 
 // A spec is a case: what is measured, of whom, and what is to be reached.
@@ -48,6 +49,7 @@ type spec struct {
 	Policy  string  // towards those of them that stop: policyDetach or policyDemote
 	Pipe    int     // capacity of the pipe that a stream is made for
 	Rate    float64 // bytes a second that the contender shall keep
+	Behind  bool    // the contender is a proxy, with a server behind it
 }
 
 // A contender is a variant in a case.
@@ -199,6 +201,7 @@ func cases() []spec {
 	all = append(all, relaying()...)
 	all = append(all, lending()...)
 	all = append(all, children()...)
+	all = append(all, overHTTP()...)
 	all = append(all, stalls()...)
 	all = append(all, helpless()...)
 	return append(all, crossovers()...)

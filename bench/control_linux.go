@@ -18,6 +18,7 @@ const (
 	rolePeer  = "peer"  // source or sink, see peer
 	roleRelay = "relay" // a contender, see relay
 	roleLine  = "line"  // the long way between two network namespaces, see line
+	roleWeb   = "web"   // a contender over HTTP, or the server behind one, see web
 )
 
 // Descriptors that a child finds open.
@@ -167,6 +168,8 @@ func playRole(role string) {
 		serve(conn, new(relay).do)
 	case roleLine:
 		serve(conn, new(line).do)
+	case roleWeb:
+		serve(conn, new(web).do)
 	}
 	fmt.Fprintf(os.Stderr, "bench: no role %q\n", role)
 	os.Exit(2)

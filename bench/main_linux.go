@@ -140,6 +140,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 // wanted reports whether a variant has a part in one of the cases.
 func wanted(cs []spec, variant string) bool {
 	for _, c := range cs {
+		if variant == byLoad && c.Kind == kindHTTP {
+			return true
+		}
 		for _, who := range c.Contenders {
 			if who.Variant == variant {
 				return true

@@ -113,6 +113,8 @@ const (
 	mFaults    = "faults/GB"
 	mLent      = "lent %"
 	mOff       = "off the rate %"
+	mReqs      = "requests/s"
+	mBusyOp    = "busy µs/op"
 )
 
 const gb = 1e9
@@ -126,6 +128,8 @@ var metrics = []metric{
 	{mP50, func(s *sample) float64 { return per(s.P50*1e6, 1) }, 1},
 	{mP99, func(s *sample) float64 { return per(s.P99*1e6, 1) }, 1},
 	{mP999, func(s *sample) float64 { return per(s.P999*1e6, 1) }, 1},
+	{mReqs, func(s *sample) float64 { return per(float64(s.Ops), s.Seconds) }, 0},
+	{mBusyOp, func(s *sample) float64 { return per(s.Busy*1e6, float64(s.Ops)) }, 1},
 	{mCPUOp, func(s *sample) float64 { return per(s.CPU*1e6, float64(s.Ops)) }, 2},
 	{mAllocs, func(s *sample) float64 { return optional(s.Allocs) }, 2},
 	{mTunnelFD, func(s *sample) float64 { return tunnel(s, s.TunnelFDs) }, 2},

@@ -239,6 +239,9 @@ var alike = []struct{ name, as string }{
 	{lent(pages.FreshPages, false).Name, byHAProxy}, {lent(pages.ReaderCopies, false).Name, byHASplice}, {byConstant, byAllOn},
 	{byExec, byIO}, {byZcexec, byZerocopy}, {byPassed, byLimit},
 	{byRelay, byAllOn}, {byRelayFull, byProxy},
+	{byHTTPDir, byIO}, {byHTTPFS, byLoop32}, {byFiles, byZerocopy}, {byFilesCache, byAllOn}, {byNginx, byHAProxy}, {byNginxCache, byHATuned},
+	{byFastHTTP, byLoop256}, {byCaddy, byProxy}, {byHTTPProxy, byIO}, {byOurProxy, byZerocopy}, {byOurProxyOn, byAllOn},
+	{byNginxKeep, byHATuned}, {byNginxPass, byHASplice}, {byOurBodyOn, byAllOn},
 	{byPagesLimit + ",", byLimit}, {limitBy(wayZerocopy, false).Name, byUring}, {limitBy(waySame, false).Name, bySockmap},
 }
 

@@ -22,6 +22,7 @@ import (
 // empty where the program is not to be had, and the reason is then in missing.
 type programs struct {
 	haproxy, proxy     string
+	web                map[string]string // by variant
 	limits             map[string]string // by variant
 	dir                string            // for what they need
 	missing            map[string]string
@@ -34,6 +35,7 @@ var limitSources embed.FS
 // limits are the contenders in C, and their sources in the directory limit.
 var limits = []struct{ variant, source string }{
 	{byLimit, "loop.c"}, {byUring, "uring.c"}, {bySockmap, "sockmap.c"}, {byFanLimit, "fan.c"}, {byPagesLimit, "pages.c"},
+	{byLoad, "load.c"},
 }
 
 // findPrograms looks for the contenders named, and builds those that are built.
@@ -68,6 +70,7 @@ func findPrograms(ctx context.Context, dir string, want func(name string) bool) 
 		}
 		p.limits[l.variant] = path
 	}
+	p.findWebPrograms(want)
 	if want(byProxy) {
 		p.proxy = filepath.Join(dir, "proxy")
 		// A module of its own, in a directory of the library's.

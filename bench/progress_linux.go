@@ -61,6 +61,9 @@ func (c spec) length(seconds float64) float64 {
 
 // verified reports whether the bytes of a case are compared before it is timed.
 func (c spec) verified() bool {
+	if c.Kind == kindHTTP {
+		return c.Mode != webTunnels
+	}
 	return (c.Kind == kindBulk || c.Kind == kindFar || c.Kind == kindFan || c.Kind == kindPages) && c.Streams <= 1 && !c.Discard && c.Rate == 0
 }
 

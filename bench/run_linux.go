@@ -61,6 +61,8 @@ func (s *session) runCase(ctx context.Context, c spec, show *progress) caseResul
 			out.Skipped = string(why)
 		case err != nil:
 			out.Skipped, out.failed = "failed: "+err.Error(), true
+		case verify && c.Kind == kindHTTP:
+			out.Verified = x.Bytes
 		case verify:
 			out.Verified = verifyBytes
 		default:

@@ -29,10 +29,11 @@ type session struct {
 	children     []*child
 	temp         []string
 
-	place      *netns // where contenders run; nil for here
-	farther    *far   // made when it is needed, see longWay
-	farMissing error  // why it cannot be
-	sourcePID  int    // of the session of a far
+	place      *netns         // where contenders run; nil for here
+	farther    *far           // made when it is needed, see longWay
+	farMissing error          // why it cannot be
+	sourcePID  int            // of the session of a far
+	webDirs    map[int]string // files that are served, by their size
 }
 
 // newSession starts the peers here, or asks the server for them.
@@ -159,6 +160,8 @@ func (s *session) run(ctx context.Context, j job) (out sample, err error) {
 		return s.micro(ctx, j, q)
 	case kindPages:
 		return s.produce(ctx, j, q)
+	case kindHTTP:
+		return s.http(ctx, j, q)
 	}
 	if j.Kind == kindServe {
 		if err := os.WriteFile(q.Path, slices.Repeat(block(), j.Size/chunk+1)[:j.Size], 0o644); err != nil {
