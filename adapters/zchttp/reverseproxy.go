@@ -28,7 +28,7 @@ import (
 // only copied in larger pieces.
 //
 // Left to p's own copy loop, with the reason in the [ProxyReport], are bodies of unknown length, of
-// less than 512 KiB, of HTTP/2 or to encrypted clients, those that ModifyResponse has replaced, and those
+// less than 256 KiB, of HTTP/2 or to encrypted clients, those that ModifyResponse has replaced, and those
 // behind a ResponseWriter without ReadFrom. Those of a RoundTripper or a backend's connection
 // that package zerocopy cannot look into are copied by it.
 //
@@ -69,10 +69,16 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if p.Report != nil {
 		defer x.report()
 	}
+	defer x.refused()
 	x.http.ServeHTTP(x, r)
 	x.returned = true
+}
+
+// refused closes the connection of a backend that was not allowed to switch protocols, which
+// httputil.ReverseProxy forgets. An ErrorHandler may have panicked.
+func (x *exchange) refused() {
 	if x.tunnel != nil && !x.tunnel.began.Load() {
-		x.tunnel.backend.Close() // it has refused to switch, and forgets that
+		x.tunnel.backend.Close()
 	}
 }
 

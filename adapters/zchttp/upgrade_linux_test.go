@@ -328,3 +328,36 @@ func TestTunnelTLS(t *testing.T) {
 		})
 	}
 }
+
+// TestTunnelRefused: a backend that switches to what nobody has asked for is let go, also where the
+// ErrorHandler panics.
+func TestTunnelRefused(t *testing.T) {
+	t.Parallel()
+	for _, panics := range []bool{false, true} {
+		gone := make(chan error, 1)
+		to := &url.URL{Scheme: "http", Host: serve(t, false, switched(t, "", func(_ net.Conn, r io.Reader) {
+			_, err := r.Read(make([]byte, 1))
+			gone <- err
+		}))}
+		tr := zchttp.Transport(nil)
+		t.Cleanup(tr.CloseIdleConnections)
+		c, err := net.Dial("tcp", serve(t, true, zchttp.ReverseProxy(&httputil.ReverseProxy{
+			Transport: tr,
+			Rewrite:   func(r *httputil.ProxyRequest) { r.SetURL(to) },
+			ErrorHandler: func(w http.ResponseWriter, _ *http.Request, _ error) {
+				if panics {
+					panic(http.ErrAbortHandler)
+				}
+				w.WriteHeader(http.StatusBadGateway)
+			},
+		}).ServeHTTP))
+		must(t, err)
+		defer c.Close()
+		io.WriteString(c, strings.Replace(upgrading, "echo", "other", 1))
+		select {
+		case <-gone:
+		case <-time.After(ztest.Patience):
+			t.Errorf("panics: %v: the backend's connection is left open", panics)
+		}
+	}
+}
