@@ -1,8 +1,10 @@
 package zchttp
 
 import (
+	"bufio"
 	"context"
 	"io"
+	"net"
 	"net/http"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -53,7 +55,18 @@ func (s *sniffed) Header() http.Header { return s.w.Header() }
 func (s *sniffed) Unwrap() http.ResponseWriter { return s.w }
 
 // Flush implements http.Flusher.
-func (s *sniffed) Flush() { http.NewResponseController(s.w).Flush() }
+func (s *sniffed) Flush() { s.FlushError() }
+
+// FlushError is what http.ResponseController flushes by.
+func (s *sniffed) FlushError() error { return http.NewResponseController(s.w).Flush() }
+
+// Hijack implements http.Hijacker, as far as the middleware lets.
+func (s *sniffed) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(s.w).Hijack()
+}
+
+// WriteString implements io.StringWriter.
+func (s *sniffed) WriteString(text string) (int, error) { return s.Write([]byte(text)) }
 
 // WriteHeader implements http.ResponseWriter.
 func (s *sniffed) WriteHeader(status int) {

@@ -66,7 +66,8 @@ func (c *cache) open(fsys fs.FS, name string) (*content, error) {
 	}
 	b := make([]byte, f.size)
 	n, err := io.ReadFull(f, b)
-	if err == nil && f.size == int64(n) {
+	again, es := f.file.Stat() // it may be written to in place meanwhile
+	if err == nil && es == nil && f.size == int64(n) && again.Size() == f.size && again.ModTime().Equal(f.info.ModTime()) {
 		defer f.Close()
 		k = &kept{name: name, info: f.info, byte: b, checked: now}
 		c.keep(k)
@@ -74,6 +75,14 @@ func (c *cache) open(fsys fs.FS, name string) (*content, error) {
 	}
 	f.off = 0
 	return f, nil
+}
+
+// fresh returns what is kept of name and need not be asked about, or nil.
+func (c *cache) fresh(name string) *kept {
+	if k := c.lookup(name); k != nil && time.Since(k.checked) < c.age {
+		return k
+	}
+	return nil
 }
 
 // recheck returns k as of now if its file is unchanged, else nil.

@@ -1,6 +1,7 @@
 package zchttp
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -19,6 +20,8 @@ type content struct {
 	size int64
 	off  int64
 	at   int64 // offset of file, if it is known to be another than off
+	// ahead is what was read of a file that cannot seek, and comes before the rest of it.
+	ahead []byte
 }
 
 var (
@@ -59,9 +62,22 @@ func (c *content) Read(p []byte) (int, error) {
 	if err := c.seek(); err != nil {
 		return 0, err
 	}
-	n, err := c.file.Read(p)
+	var n int
+	var err error
+	if len(c.ahead) > 0 {
+		n = copy(p, c.ahead)
+		c.ahead = c.ahead[n:]
+	} else {
+		n, err = c.file.Read(p)
+	}
 	c.moved(int64(n))
 	return n, err
+}
+
+// seekable reports whether parts of it can be had.
+func (c *content) seekable() bool {
+	_, ok := c.file.(io.Seeker)
+	return ok || c.file == nil
 }
 
 // seek brings the file to off.
@@ -99,6 +115,10 @@ func (c *content) writeTo(w io.Writer, n int64, around func(io.Reader) io.Reader
 		return 0, err
 	}
 	var src io.Reader = &io.LimitedReader{R: c.file, N: n}
+	if len(c.ahead) > 0 {
+		src = &io.LimitedReader{R: io.MultiReader(bytes.NewReader(c.ahead), c.file), N: n}
+		c.ahead = nil // by a whole response: there are no parts of such a file
+	}
 	if around != nil {
 		src = around(src)
 	}
@@ -145,8 +165,12 @@ func (c *content) head(n int) []byte {
 		n, _ := r.ReadAt(p, 0)
 		return p[:n]
 	}
-	n, _ = io.ReadFull(c, p)
-	c.off = 0
+	n, _ = io.ReadFull(c.file, p)
+	if s, ok := c.file.(io.Seeker); ok {
+		s.Seek(0, io.SeekStart)
+	} else {
+		c.ahead = append(c.ahead, p[:n]...)
+	}
 	return p[:n]
 }
 
@@ -170,6 +194,16 @@ func (h *FileHandler) open(name string) (*content, error) {
 		return h.cache.open(h.fsys, name)
 	}
 	return openFile(h.fsys, name)
+}
+
+// stat asks about name, the cache if that has it.
+func (h *FileHandler) stat(name string) (fs.FileInfo, error) {
+	if h.cache != nil {
+		if k := h.cache.fresh(name); k != nil {
+			return k.info, nil
+		}
+	}
+	return fs.Stat(h.fsys, name)
 }
 
 func openFile(fsys fs.FS, name string) (*content, error) {

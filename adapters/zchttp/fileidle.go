@@ -33,8 +33,16 @@ func (w *fileWriter) rearm() {
 	w.idle.SetWriteDeadline(t)
 }
 
-// disarm puts the deadline back to what net/http has set, for whoever writes after us.
-func (w *fileWriter) disarm() { w.idle.SetWriteDeadline(w.written) }
+// disarm puts the deadline back to what net/http has set, for whoever writes after us. What net/http
+// has in its buffer by then is written before, under a deadline of ours; but for an error, whose
+// length net/http finds out itself.
+func (w *fileWriter) disarm() {
+	if w.Header().Get("Content-Length") != "" {
+		w.rearm()
+		w.idle.Flush()
+	}
+	w.idle.SetWriteDeadline(w.written)
+}
 
 // A rearming Reader sets the deadline anew for each call of the kernel that may wait.
 type rearming struct {

@@ -3,8 +3,8 @@ package zchttp
 import (
 	"errors"
 	"io"
-	"io/fs"
 	"mime"
+	"net"
 	"net/http"
 	"path"
 	"strconv"
@@ -27,6 +27,9 @@ func (h *FileHandler) serve(w http.ResponseWriter, r *http.Request, c *content) 
 			head.Set("Cache-Control", v)
 		}
 	}
+	if !c.seekable() {
+		r = withoutRange(r)
+	}
 	modified := c.info.ModTime()
 	if len(h.o.Precompressed) > 0 {
 		head.Add("Vary", "Accept-Encoding")
@@ -39,7 +42,9 @@ func (h *FileHandler) serve(w http.ResponseWriter, r *http.Request, c *content) 
 		if !plain {
 			r = withoutRange(r)
 		}
-		head.Set("Etag", etag(rw.c, coding))
+		if tag := etag(rw.c, coding); tag != "" {
+			head.Set("Etag", tag)
+		}
 	}
 	if h.o.IdleTimeout > 0 {
 		rw.armed(r)
@@ -75,9 +80,10 @@ type fileWriter struct {
 	http.ResponseWriter
 	h       *FileHandler
 	c       *content
-	encoded bool // c is a compressed file
-	typed   bool // the Content-Type is ours
-	short   bool // c had less than it should
+	encoded bool  // c is a compressed file
+	typed   bool  // the Content-Type is ours
+	short   bool  // less was sent than was declared
+	cause   error // why, if not since c had less
 
 	idle    *http.ResponseController  // nil without an IdleTimeout
 	written time.Time                 // bound of the whole response; zero: none
@@ -129,7 +135,7 @@ func (w *fileWriter) send(c *content, n int64) (sent int64, err error) {
 		m, err := c.writeTo(w.ResponseWriter, piece, w.around)
 		sent += m
 		if err != nil {
-			_, w.short = errors.AsType[*fs.PathError](err) // of the file, not of the client
+			w.short, w.cause = true, err
 			return sent, err
 		}
 		if m < piece {
@@ -143,8 +149,15 @@ func (w *fileWriter) send(c *content, n int64) (sent int64, err error) {
 // end aborts a response that its file was too short for: over HTTP/2, and where a middleware
 // has dropped the Content-Length, nothing else tells.
 func (w *fileWriter) end() {
-	if w.short {
-		w.h.logf("zchttp: %s: could not be sent whole: shorter than it was, or unreadable", w.c.name)
-		panic(http.ErrAbortHandler)
+	if !w.short {
+		return
 	}
+	var client *net.OpError
+	switch {
+	case w.cause == nil:
+		w.h.logf("zchttp: %s: could not be sent whole: shorter than it was", w.c.name)
+	case !errors.As(w.cause, &client): // clients come and go
+		w.h.logf("zchttp: %s: could not be sent whole: %v", w.c.name, w.cause)
+	}
+	panic(http.ErrAbortHandler)
 }

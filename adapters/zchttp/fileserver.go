@@ -51,7 +51,8 @@ type FileServerOptions struct {
 	// IdleTimeout is how long a client may take for the next 64 KiB of a file; the response is cut
 	// off then. What the kernel has room for counts as taken: a slow client is seen to read in
 	// steps of the send buffer, so that a minute is short. Server.WriteTimeout still bounds
-	// the response. 0 means no bound, as with http.FileServer.
+	// the response; a write deadline that somebody else has set does not, and is cleared. 0 means no
+	// bound, as with http.FileServer.
 	IdleTimeout time.Duration
 
 	// Report, if not nil, is called once a request, by its goroutine, when it has been answered, also

@@ -297,10 +297,12 @@ func TestFileServerIdle(t *testing.T) {
 			left := make(chan struct{})
 			var once atomic.Bool
 			addr := serve(t, ours, func(w http.ResponseWriter, r *http.Request) {
+				defer func() { // the handler panics to end the connection
+					if once.CompareAndSwap(false, true) {
+						close(left)
+					}
+				}()
 				h.ServeHTTP(w, r)
-				if once.CompareAndSwap(false, true) {
-					close(left)
-				}
 			})
 			c, err := net.Dial("tcp", addr)
 			must(t, err)

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/fstest"
 	"time"
 
 	"github.com/klauspost/compress/zstd"
@@ -186,5 +187,22 @@ func check304(t *testing.T, reason string, h http.Handler, r *http.Request, etag
 	h.ServeHTTP(w, again)
 	if (w.Code == 304) != (encoding == "") {
 		t.Errorf("%s: the file itself, with the validator of %q: %d", reason, encoding, w.Code)
+	}
+}
+
+// TestETagWithoutTime: files without a time, as embed.FS has them, have no ETag: that of the next
+// version could be the same.
+func TestETagWithoutTime(t *testing.T) {
+	t.Parallel()
+	o := &zchttp.FileServerOptions{Precompressed: []string{"gzip"}}
+	for i, want := range []string{"version 1", "version 2"} {
+		h := zchttp.FileServer(fstest.MapFS{"a.js": {Data: []byte(want)}}, o)
+		r := httptest.NewRequest("GET", "/a.js", nil)
+		r.Header.Set("If-None-Match", `"-8sxt4q55gmc8-9"`)
+		w := httptest.NewRecorder()
+		h.ServeHTTP(w, r)
+		if got, tag := w.Body.String(), w.Header().Values("Etag"); got != want || tag != nil {
+			t.Errorf("%d: %q, Etag %q", i, got, tag)
+		}
 	}
 }

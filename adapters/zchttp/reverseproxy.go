@@ -32,6 +32,10 @@ import (
 // behind a ResponseWriter without ReadFrom. Those of a RoundTripper or a backend's connection
 // that package zerocopy cannot look into are copied by it.
 //
+// A ResponseWriter of a middleware gets large bodies by its ReadFrom, as io.Copy would hand them to it,
+// and small ones by Write. One that changes bytes in Write must not have a ReadFrom that it only
+// got by embedding.
+//
 // It panics if p is nil.
 func ReverseProxy(p *httputil.ReverseProxy) *Proxy {
 	if p == nil {

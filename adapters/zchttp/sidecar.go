@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // A coding is a content coding of files that lie beside others.
@@ -43,6 +44,10 @@ func (h *FileHandler) sidecar(r *http.Request, c *content) (side *content, name 
 		if !ok {
 			continue
 		}
+		// Asked about first: to open a FIFO would wait for somebody who writes to it.
+		if info, err := h.stat(c.name + k.ext); err != nil || !info.Mode().IsRegular() {
+			continue
+		}
 		s, err := h.open(c.name + k.ext)
 		if err != nil {
 			continue
@@ -72,8 +77,12 @@ func (k coding) whole(name string, s *content, size int64) bool {
 }
 
 // etag is a strong validator: another for each change of the time of modification (in
-// nanoseconds) or the size, and for each coding.
+// nanoseconds) or the size, and for each coding. There is none of a file without a time, as those of
+// embed.FS are: another one of the same size would have the same.
 func etag(c *content, coding string) string {
+	if at := c.info.ModTime(); at.IsZero() || at.Equal(time.Unix(0, 0)) {
+		return ""
+	}
 	t := `"` + strconv.FormatInt(c.info.ModTime().UnixNano(), 36) + "-" + strconv.FormatInt(c.size, 36)
 	if coding != "" {
 		t += "-" + coding

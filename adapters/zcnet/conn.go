@@ -204,6 +204,9 @@ func (c *conn) UnwrapReader() (zerocopy.InnerReader, bool) {
 
 // UnwrapWriter implements zerocopy.WriterUnwrapper.
 func (c *conn) UnwrapWriter() (zerocopy.InnerWriter, bool) {
+	if c.gathered.Load() != nil {
+		return zerocopy.InnerWriter{}, false // what is kept back goes first: by Write, then
+	}
 	return zerocopy.InnerWriter{Self: c.self, Writer: c.inner}, true
 }
 

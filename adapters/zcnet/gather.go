@@ -21,7 +21,9 @@ type gathered struct {
 // the connection until it has called Release.
 func (c *conn) Gather() { c.gathered.Store(&gathered{buf: gatherBuffers.Get().(*[gatherMost]byte)}) }
 
-// Release writes what was kept back, and returns the error of that.
+// Release writes what was kept back, and returns the error of that. The connection is closed then:
+// whoever wrote was told that all is well, and would go on with the next response in the middle
+// of this one.
 func (c *conn) Release() error {
 	g := c.gathered.Swap(nil)
 	if g == nil {
@@ -32,6 +34,9 @@ func (c *conn) Release() error {
 		return nil
 	}
 	_, err := c.inner.Write(g.buf[:g.n])
+	if err != nil {
+		c.self.Close()
+	}
 	return err
 }
 

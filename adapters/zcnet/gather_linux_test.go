@@ -2,9 +2,14 @@ package zcnet_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
+	"net"
+	"os"
 	"testing"
+	"time"
 
+	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
@@ -62,5 +67,63 @@ func TestGather(t *testing.T) {
 	}
 	if c.Release() == nil {
 		t.Error("no error of a closed connection")
+	}
+}
+
+// TestGatherReadFrom: what is kept back goes before what a copy brings, by whatever method that asks.
+func TestGatherReadFrom(t *testing.T) {
+	t.Parallel()
+	for _, by := range []string{"ReadFrom", "Copy"} {
+		a, b := tcpPair(t)
+		c := zcnet.NewConn(a).(interface {
+			zcnet.Conn
+			io.ReaderFrom
+			Gather()
+			Release() error
+		})
+		f, err := os.CreateTemp(t.TempDir(), "")
+		must(t, err)
+		defer f.Close()
+		_, err = f.WriteString("second")
+		must(t, err)
+		_, err = f.Seek(0, io.SeekStart)
+		must(t, err)
+		c.Gather()
+		_, err = io.WriteString(c, "first, ")
+		must(t, err)
+		if by == "Copy" {
+			_, err = zerocopy.Copy(c, f)
+		} else {
+			_, err = c.ReadFrom(f)
+		}
+		must(t, err)
+		must(t, c.Release())
+		must(t, c.Close())
+		if got, err := io.ReadAll(b); string(got) != "first, second" || err != nil {
+			t.Errorf("%s: %q, %v", by, got, err)
+		}
+	}
+}
+
+// TestGatherFails: what could not be released, though its writers were told that it was written, ends the
+// connection.
+func TestGatherFails(t *testing.T) {
+	t.Parallel()
+	a, _ := tcpPair(t)
+	c := zcnet.NewConn(a).(interface {
+		zcnet.Conn
+		Gather()
+		Release() error
+	})
+	c.Gather()
+	_, err := io.WriteString(c, "some")
+	must(t, err)
+	must(t, c.SetWriteDeadline(time.Unix(1, 0)))
+	if err := c.Release(); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Error(err)
+	}
+	a.SetWriteDeadline(time.Time{}) // for a look at whether it is still open
+	if _, err := io.WriteString(a, "more"); !errors.Is(err, net.ErrClosed) {
+		t.Errorf("written to after a gap: %v", err)
 	}
 }
