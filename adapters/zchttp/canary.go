@@ -2,6 +2,7 @@ package zchttp
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -105,7 +106,7 @@ func (s song) response(read func(io.Reader, []byte) (int, error)) error {
 	c := newPerch(s.wire)
 	result := make(chan error, 1)
 	go func() {
-		t := &http.Transport{Dial: func(string, string) (net.Conn, error) { return c, nil }}
+		t := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return c, nil }}
 		defer t.CloseIdleConnections()
 		req, _ := http.NewRequest(http.MethodGet, "http://canary/", nil)
 		resp, err := t.RoundTrip(req)

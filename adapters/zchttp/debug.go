@@ -157,9 +157,9 @@ func newDebugView(report DebugReport, r *http.Request) debugView {
 		switch m.Mechanism {
 		case zerocopy.Delegated:
 			continue
+		case zerocopy.Buffered:
 		default:
 			v.Kernel += m.Bytes
-		case zerocopy.Buffered:
 		}
 		v.Total += m.Bytes
 	}

@@ -1,6 +1,7 @@
 package zchttp_test
 
 import (
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -61,7 +62,7 @@ func TestFileRequestNet(t *testing.T) {
 	defer f.Close()
 	got := make(chan []byte, 1)
 	var passed, read atomic.Int64
-	tr := &http.Transport{Dial: func(network, addr string) (net.Conn, error) {
+	tr := &http.Transport{DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 		c, err := net.Dial(network, addr)
 		if err != nil {
 			return nil, err

@@ -142,6 +142,7 @@ func TestProxySame(t *testing.T) {
 		{"forwarded by Director", scene{request: getting("X-Forwarded-For: 1.2.3.4", "X-Forwarded-Host: a"), backend: large(), setup: func(p *httputil.ReverseProxy) {
 			rewrite := p.Rewrite
 			p.Rewrite = nil
+			//lint:ignore SA1019 it has to keep working
 			p.Director = func(r *http.Request) {
 				out := &httputil.ProxyRequest{In: r, Out: r}
 				rewrite(out)

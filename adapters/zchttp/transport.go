@@ -25,8 +25,8 @@ func Transport(t *http.Transport) *http.Transport {
 		t.ForceAttemptHTTP2 = true // a dialer that is set switches HTTP/2 off, unless it is asked for
 	}
 	dial := t.DialContext
-	if dial == nil && t.Dial != nil {
-		old := t.Dial
+	//lint:ignore SA1019 a Transport that has it keeps it
+	if old := t.Dial; dial == nil && old != nil {
 		dial = func(_ context.Context, network, addr string) (net.Conn, error) { return old(network, addr) }
 	}
 	if dial == nil {

@@ -42,6 +42,7 @@ func TestTransport(t *testing.T) {
 	}{
 		{"the default", nil, plain.URL, "", "HTTP/1.1"},
 		{"the zero value", &http.Transport{}, plain.URL, "", "HTTP/1.1"},
+		//lint:ignore SA1019 it has to keep working
 		{"an old dialer", &http.Transport{Dial: dialer("old")}, plain.URL, "old", "HTTP/1.1"},
 		{"a dialer", &http.Transport{DialContext: func(_ context.Context, network, addr string) (net.Conn, error) {
 			return dialer("new")(network, addr)

@@ -203,6 +203,7 @@ func (m hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 
 // CloseNotify implements http.CloseNotifier.
 func (m closeNotifier) CloseNotify() <-chan bool {
+	//lint:ignore SA1019 exactly the methods of w
 	return m.c.w.(http.CloseNotifier).CloseNotify()
 }
 
@@ -245,6 +246,7 @@ func methodsOf(w http.ResponseWriter) (have int) {
 	if _, ok := w.(http.Hijacker); ok {
 		have |= hasHijack
 	}
+	//lint:ignore SA1019 exactly the methods of w
 	if _, ok := w.(http.CloseNotifier); ok {
 		have |= hasCloseNotify
 	}

@@ -2,6 +2,7 @@ package stdtypes_test
 
 import (
 	"bufio"
+	"context"
 	"io"
 	"net"
 	"net/http"
@@ -22,7 +23,7 @@ func TestSwitched(t *testing.T) {
 			http.ReadRequest(bufio.NewReader(there))
 			io.WriteString(there, "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n"+early)
 		}()
-		tr := &http.Transport{Dial: func(string, string) (net.Conn, error) { return here, nil }}
+		tr := &http.Transport{DialContext: func(context.Context, string, string) (net.Conn, error) { return here, nil }}
 		req, err := http.NewRequest("GET", "http://x/", nil)
 		if err != nil {
 			t.Fatal(err)
