@@ -3,8 +3,6 @@ package zerocopy
 import (
 	"bytes"
 	"io"
-	"os"
-	"strings"
 
 	"github.com/zerocopy-go/zerocopy/internal/stdtypes"
 )
@@ -57,16 +55,8 @@ func (t *transfer) readFromDeclared(dst io.Writer, rf io.ReaderFrom, src io.Read
 
 // unread moves src back by what was taken from it and not accepted, or hands that back with err.
 func (t *transfer) unread(src io.Reader, left []byte, written int64, err error) error {
-	if l, ok := src.(*io.LimitedReader); ok && l != nil {
-		l.N += int64(len(left))
-		src = l.R
-	}
-	// Of other types Seek may be promoted, and count other bytes than Read (H25).
-	switch s := src.(type) {
-	case *os.File, *io.SectionReader, *bytes.Reader, *strings.Reader:
-		if _, es := s.(io.Seeker).Seek(int64(-len(left)), io.SeekCurrent); es == nil {
-			return err
-		}
+	if stdtypes.Unread(src, int64(len(left))) {
+		return err
 	}
 	return &PartialError{Written: t.written + written, Unwritten: bytes.Clone(left), Err: err}
 }

@@ -6,7 +6,6 @@ import (
 	"net"
 	"net/http"
 	"os"
-	"strings"
 	"syscall"
 
 	"github.com/zerocopy-go/zerocopy"
@@ -49,19 +48,8 @@ func (c *counter) excess(src io.Reader, n int64) error {
 		}
 		return err
 	}
-	inner := src
-	limit, _ := src.(*io.LimitedReader)
-	if limit != nil {
-		inner = limit.R
-	}
-	switch s := inner.(type) { // what a Seek of others moves, nobody knows
-	case *os.File, *io.SectionReader, *bytes.Reader, *strings.Reader:
-		if _, err := s.(io.Seeker).Seek(-1, io.SeekCurrent); err == nil {
-			if limit != nil {
-				limit.N++
-			}
-			return http.ErrContentLength
-		}
+	if stdtypes.Unread(src, 1) {
+		return http.ErrContentLength
 	}
 	return &zerocopy.PartialError{Written: n, Unwritten: bytes.Clone(p[:]), Err: http.ErrContentLength}
 }

@@ -27,7 +27,7 @@
 //
 // The labels mechanism, reason and end have the names of [zerocopy.Mechanism],
 // [zerocopy.Reason] and [zerocopy.End]; end is empty where none stood in the way. Every
-// series that can occur is there from the first scrape on, with 0: some 115 in all, and
+// series that can occur is there from the first scrape on, with 0: some 138 in all, and
 // their number does not grow. [WithTypes] adds
 //
 //	zerocopy_unaccelerated_type_bytes_total{reason,end,type}

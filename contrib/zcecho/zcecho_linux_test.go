@@ -99,11 +99,11 @@ func TestMechanism(t *testing.T) {
 		}, 200, content, true},
 	} {
 		for _, with := range []bool{false, true} {
+			if !with && len(tt.body) == 100_000 {
+				continue // echo writes 96 KiB of it, and the client gets no more
+			}
 			for _, ours := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/with=%t,ours=%t", tt.reason, with, ours), func(t *testing.T) {
-					if !with && len(tt.body) == 100_000 {
-						t.Skip("echo writes 96 KiB of it, and the client gets no more")
-					}
 					ln, err := net.Listen("tcp", "127.0.0.1:0")
 					must(t, err)
 					if ours {

@@ -114,11 +114,11 @@ func TestMechanism(t *testing.T) {
 		}), 200, 0, content, false},
 	} {
 		for _, with := range []bool{false, true} {
+			if !with && tt.size == 100_000 {
+				continue // gin writes 96 KiB of it, and the client gets no more
+			}
 			for _, ours := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%s/with=%t,ours=%t", tt.reason, with, ours), func(t *testing.T) {
-					if !with && tt.size == 100_000 {
-						t.Skip("gin writes 96 KiB of it, and the client gets no more")
-					}
 					handlers := []gin.HandlerFunc{tt.handler}
 					if with {
 						handlers = []gin.HandlerFunc{zcgin.Middleware(), tt.handler}
