@@ -14,6 +14,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -423,4 +424,48 @@ func TestFileReport(t *testing.T) {
 			}
 		}
 	}
+}
+
+// TestManyRanges: what a request with 200,000 ranges has us keep is little beside its own header.
+func TestManyRanges(t *testing.T) { // not parallel: it looks at the heap
+	dir := t.TempDir()
+	f, err := os.Create(filepath.Join(dir, "f.bin"))
+	must(t, err)
+	must(t, f.Truncate(10<<20))
+	must(t, f.Close())
+	h := zchttp.FileServer(os.DirFS(dir), nil)
+	r := httptest.NewRequest("GET", "/f.bin", nil)
+	r.Header.Set("Range", "bytes=0-0"+strings.Repeat(",0-0", 200_000))
+	w := &heapWatch{header: http.Header{}}
+	before := w.live()
+	h.ServeHTTP(w, r)
+	if w.status != 206 || w.writes < 400_000 || w.heap == 0 {
+		t.Errorf("%d, %d writes", w.status, w.writes)
+	}
+	if kept := w.heap - before; kept > 8<<20 {
+		t.Errorf("%d bytes kept", kept)
+	}
+}
+
+// A heapWatch is a ResponseWriter that looks at the heap in the middle of the body.
+type heapWatch struct {
+	header         http.Header
+	status, writes int
+	heap           int64
+}
+
+func (w *heapWatch) live() int64 {
+	var m runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+func (w *heapWatch) Header() http.Header    { return w.header }
+func (w *heapWatch) WriteHeader(status int) { w.status = status }
+func (w *heapWatch) Write(p []byte) (int, error) {
+	if w.writes++; w.writes == 1000 {
+		w.heap = w.live()
+	}
+	return len(p), nil
 }

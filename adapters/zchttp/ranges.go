@@ -2,6 +2,7 @@ package zchttp
 
 import (
 	"fmt"
+	"iter"
 	"mime"
 	"net/http"
 	"net/textproto"
@@ -10,11 +11,8 @@ import (
 	"time"
 )
 
-// A part is one range of several: its header, boundary included, and the bytes.
-type part struct {
-	header        string
-	start, length int64
-}
+// A part is one range of several.
+type part struct{ start, length int64 }
 
 // serveRanges answers a request for several ranges with the content piece by piece, which
 // http.ServeContent would pass through a pipe in user memory, and reports whether it did: if not,
@@ -40,11 +38,25 @@ func (w *fileWriter) serveRanges(r *http.Request, modified time.Time) bool {
 	if err != nil {
 		return false
 	}
-	parts := cutRanges(r.Header.Get("Range"), w.Header().Get("Content-Type"), params["boundary"], w.c.size)
+	parts := cutRanges(r.Header.Get("Range"), w.c.size)
+	// A request may have 200,000 parts: none of their headers is kept.
+	var header []byte
+	kind = w.Header().Get("Content-Type") // of the file; soon it is that of the whole
+	next := func(p part, i int) []byte {
+		header = header[:0]
+		if i > 0 {
+			header = append(header, "\r\n"...)
+		}
+		header = fmt.Appendf(header, "--%s\r\nContent-Range: bytes %d-%d/%d\r\nContent-Type: %s\r\n\r\n",
+			params["boundary"], p.start, p.start+p.length-1, w.c.size, kind)
+		return header
+	}
 	end := "\r\n--" + params["boundary"] + "--\r\n"
 	sum := int64(len(end))
-	for _, p := range parts {
-		sum += int64(len(p.header)) + p.length
+	i := 0
+	for p := range parts {
+		sum += int64(len(next(p, i))) + p.length
+		i++
 	}
 	if sum != length {
 		return false
@@ -53,10 +65,12 @@ func (w *fileWriter) serveRanges(r *http.Request, modified time.Time) bool {
 		w.Header()[k] = v
 	}
 	w.WriteHeader(dry.code)
-	for _, p := range parts {
-		if _, err := w.Write([]byte(p.header)); err != nil {
+	i = 0
+	for p := range parts {
+		if _, err := w.Write(next(p, i)); err != nil {
 			return true
 		}
+		i++
 		w.c.off = p.start
 		if _, err := w.send(w.c, p.length); err != nil {
 			return true
@@ -66,39 +80,36 @@ func (w *fileWriter) serveRanges(r *http.Request, modified time.Time) bool {
 	return true
 }
 
-// cutRanges returns the parts for a Range that is right. What it does not understand it leaves out:
+// cutRanges gives the parts for a Range that is right. What it does not understand it leaves out:
 // the sum will tell.
-func cutRanges(s, contentType, boundary string, size int64) (parts []part) {
+func cutRanges(s string, size int64) iter.Seq[part] {
 	_, s, _ = strings.Cut(s, "=")
-	for spec := range strings.SplitSeq(s, ",") {
-		first, last, ok := strings.Cut(spec, "-")
-		if !ok {
-			continue
+	return func(yield func(part) bool) {
+		for spec := range strings.SplitSeq(s, ",") {
+			first, last, ok := strings.Cut(spec, "-")
+			if !ok {
+				continue
+			}
+			start, err1 := strconv.ParseInt(textproto.TrimString(first), 10, 64)
+			end, err2 := strconv.ParseInt(textproto.TrimString(last), 10, 64)
+			switch {
+			case err1 != nil && err2 != nil: // neither
+				continue
+			case err1 != nil: // -n, the last n
+				start, end = max(0, size-end), size
+			case err2 != nil: // n-, from n
+				end = size
+			default:
+				end = min(end, size-1) + 1
+			}
+			if err1 == nil && start >= size {
+				continue
+			}
+			if !yield(part{start, end - start}) {
+				return
+			}
 		}
-		start, err1 := strconv.ParseInt(textproto.TrimString(first), 10, 64)
-		end, err2 := strconv.ParseInt(textproto.TrimString(last), 10, 64)
-		switch {
-		case err1 != nil && err2 != nil: // neither
-			continue
-		case err1 != nil: // -n, the last n
-			start, end = max(0, size-end), size
-		case err2 != nil: // n-, from n
-			end = size
-		default:
-			end = min(end, size-1) + 1
-		}
-		if err1 == nil && start >= size {
-			continue
-		}
-		p := part{start: start, length: end - start}
-		if len(parts) > 0 {
-			p.header = "\r\n"
-		}
-		p.header += fmt.Sprintf("--%s\r\nContent-Range: bytes %d-%d/%d\r\nContent-Type: %s\r\n\r\n",
-			boundary, start, end-1, size, contentType)
-		parts = append(parts, p)
 	}
-	return parts
 }
 
 // A dryWriter is a ResponseWriter that keeps the header.
