@@ -69,7 +69,7 @@ func overHTTP() (all []spec) {
 			Name: "http-static-" + row.name, About: fmt.Sprintf("files of %s, %d connections", sizeName(float64(row.size)), row.streams),
 			Show: bulk, Mode: webGet, Size: row.size, Streams: row.streams, Contenders: contenders(static...),
 		}
-		for _, who := range []string{byFiles, byFilesNet} {
+		for _, who := range []string{byFiles, byFilesNet, byFilesCache, byFilesCacheNet} {
 			c.Bounds = append(c.Bounds, atMost(who, mCPU, 1, byHTTPDir).by(byQuartile), atMost(who, mCPU, row.limit, byHTTPFS))
 		}
 		c.Bounds = append(c.Bounds, atMost(byFilesCounted, mCPU, 1.03, byFilesNet))

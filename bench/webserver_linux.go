@@ -70,7 +70,7 @@ type webVariant struct {
 func dirFS(w *web) http.Handler { return http.FileServerFS(os.DirFS(w.Path)) }
 func ours(w *web) http.Handler  { return zchttp.FileServer(os.DirFS(w.Path), nil) }
 func cached(w *web) http.Handler {
-	return zchttp.FileServer(os.DirFS(w.Path), &zchttp.FileServerOptions{CacheBytes: 64 << 20})
+	return zchttp.FileServer(os.DirFS(w.Path), &zchttp.FileServerOptions{CacheBytes: 64 << 20, CacheFiles: 64})
 }
 func forward(w *web) http.Handler { return zchttp.ReverseProxy(w.proxy(zchttp.Transport)) }
 

@@ -18,8 +18,8 @@ const (
 	keptCost = 1 << 10
 )
 
-// A cache keeps contents of small files, those least recently asked for leave first. It keeps no
-// open files: one has one offset, and so serves one response at a time.
+// A cache keeps contents of small files, those least recently asked for leave first. Larger ones are
+// kept open by an openFiles.
 type cache struct {
 	age    time.Duration
 	max    int64
@@ -38,24 +38,21 @@ type kept struct {
 }
 
 func newCache(bytes int64, age time.Duration) *cache {
-	if age <= 0 {
-		age = time.Second
-	}
 	return &cache{age: age, max: bytes, byName: map[string]*list.Element{}}
 }
 
 // open returns the kept contents of name if they are fresh, else it opens the file, and keeps
 // it if it is small.
-func (c *cache) open(fsys fs.FS, name string) (*content, error) {
+func (c *cache) open(h *FileHandler, name string) (*content, error) {
 	now := time.Now()
 	k := c.lookup(name)
 	if k != nil && now.Sub(k.checked) >= c.age {
-		k = c.recheck(fsys, k, now)
+		k = c.recheck(h.fsys, k, now)
 	}
 	if k != nil {
 		return k.content(), nil
 	}
-	f, err := openFile(fsys, name)
+	f, err := h.openFile(name)
 	if err != nil || !f.info.Mode().IsRegular() || f.size > smallFile || f.size+keptCost > c.max {
 		return f, err
 	}

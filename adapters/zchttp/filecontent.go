@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"net/http"
+	"time"
 )
 
 // A content is an open file, or the bytes of one that the cache keeps. http.ServeContent takes it
@@ -22,6 +23,10 @@ type content struct {
 	at   int64 // offset of file, if it is known to be another than off
 	// ahead is what was read of a file that cannot seek, and comes before the rest of it.
 	ahead []byte
+
+	keeper  *openFiles // may want the file when it is closed; nil if there is none
+	checked time.Time  // when name was last seen to be the file
+	failed  bool       // file's offset is no longer known
 }
 
 var (
@@ -30,7 +35,7 @@ var (
 )
 
 func (c *content) Close() error {
-	if c.file == nil {
+	if c.file == nil || c.keeper != nil && c.keeper.give(c) {
 		return nil
 	}
 	return c.file.Close()
@@ -69,6 +74,7 @@ func (c *content) Read(p []byte) (int, error) {
 		c.ahead = c.ahead[n:]
 	} else {
 		n, err = c.file.Read(p)
+		c.failed = c.failed || err != nil && err != io.EOF
 	}
 	c.moved(int64(n))
 	return n, err
@@ -90,6 +96,7 @@ func (c *content) seek() error {
 		return errNoSeek
 	}
 	if _, err := s.Seek(c.off, io.SeekStart); err != nil {
+		c.failed = true
 		return err
 	}
 	c.at = c.off
@@ -124,6 +131,7 @@ func (c *content) writeTo(w io.Writer, n int64, around func(io.Reader) io.Reader
 	}
 	m, err := io.Copy(w, src)
 	c.moved(m)
+	c.failed = c.failed || err != nil
 	return m, err
 }
 
@@ -191,9 +199,17 @@ func (c *content) tail(n int) []byte {
 // open opens name, from the cache if there is one. A directory is opened, too.
 func (h *FileHandler) open(name string) (*content, error) {
 	if h.cache != nil {
-		return h.cache.open(h.fsys, name)
+		return h.cache.open(h, name)
 	}
-	return openFile(h.fsys, name)
+	return h.openFile(name)
+}
+
+// openFile opens name, or takes it from those that are kept open.
+func (h *FileHandler) openFile(name string) (*content, error) {
+	if h.files != nil {
+		return h.files.open(h.fsys, name)
+	}
+	return openFileOf(h.fsys, name)
 }
 
 // stat asks about name, the cache if that has it.
@@ -206,7 +222,7 @@ func (h *FileHandler) stat(name string) (fs.FileInfo, error) {
 	return fs.Stat(h.fsys, name)
 }
 
-func openFile(fsys fs.FS, name string) (*content, error) {
+func openFileOf(fsys fs.FS, name string) (*content, error) {
 	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, err

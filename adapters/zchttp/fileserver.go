@@ -44,8 +44,13 @@ type FileServerOptions struct {
 	// CacheBytes is how much memory contents of small files, of up to 64 KiB, may take. 0 means
 	// that none are kept.
 	CacheBytes int64
-	// CacheAge is for how long a kept file is served without a look whether it has changed in
-	// its time of modification, size or inode. 0 means one second.
+	// CacheFiles is how many files, descriptors, may be kept open between requests, of those whose contents
+	// are not kept. Only *os.File are; one that nobody asks for again is closed after the CacheAge. 0 means
+	// that none are.
+	CacheFiles int
+	// CacheAge is for how long kept contents are served without a look whether the file has changed in
+	// its time of modification, size or inode, and a file kept open without a look whether its name is another
+	// one's. 0 means one second.
 	CacheAge time.Duration
 
 	// IdleTimeout is how long a client may take for the next 64 KiB of a file; the response is cut
@@ -69,6 +74,7 @@ type FileHandler struct {
 	fsys  fs.FS
 	root  *os.Root // if it is to be closed
 	cache *cache   // nil if there is none
+	files *openFiles
 }
 
 // FileServer serves the files of fsys over HTTP as http.FileServerFS does: redirects, lists,
@@ -94,8 +100,17 @@ func FileServer(fsys fs.FS, o *FileServerOptions) *FileHandler {
 		h.o.Index = []string{"index.html"}
 	}
 	h.o.Precompressed = slices.Clone(h.o.Precompressed)
+	age := h.o.CacheAge
+	if age <= 0 {
+		age = time.Second
+	}
+	var least int64
 	if h.o.CacheBytes > 0 {
-		h.cache = newCache(h.o.CacheBytes, h.o.CacheAge)
+		h.cache = newCache(h.o.CacheBytes, age)
+		least = smallFile + 1
+	}
+	if h.o.CacheFiles > 0 {
+		h.files = newOpenFiles(h.o.CacheFiles, least, age)
 	}
 	return h
 }
@@ -112,9 +127,12 @@ func OpenFileServer(dir string, o *FileServerOptions) (*FileHandler, error) {
 	return h, nil
 }
 
-// Close closes the directory that OpenFileServer has opened; else it does nothing. Responses under
-// way go on: they have their files. Requests that come later fail.
+// Close closes the files that are kept open, and the directory that OpenFileServer has opened. Responses
+// under way go on: they have their files. Requests to OpenFileServer's that come later fail.
 func (h *FileHandler) Close() error {
+	if h.files != nil {
+		h.files.close()
+	}
 	if h.root == nil {
 		return nil
 	}

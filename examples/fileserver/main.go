@@ -66,7 +66,7 @@ func parse(args []string, stderr io.Writer) (opt options, err error) {
 	fs.BoolVar(&opt.dotfiles, "dotfiles", false, "serve and list names that begin with a dot, too")
 	fs.BoolVar(&opt.plain, "plain", false, "copy through user memory, as a comparison")
 	fs.BoolVar(&opt.quiet, "quiet", false, "no line for each request")
-	fs.Int64Var(&opt.cache, "cache", 64<<20, "`bytes` of small files that are kept in memory; 0 keeps none")
+	fs.Int64Var(&opt.cache, "cache", 64<<20, "`bytes` of small files that are kept in memory, with a few hundred larger ones kept open; 0 keeps none")
 	fs.DurationVar(&opt.idle, "idle", time.Minute, "cut a client off that takes nothing for so long; 0 waits for ever")
 	fs.DurationVar(&opt.grace, "grace", 5*time.Second, "how long transfers may take to end after the first signal")
 	if err := fs.Parse(args); err != nil {

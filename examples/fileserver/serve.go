@@ -28,6 +28,9 @@ func newServer(opt options, logger *log.Logger) (*server, error) {
 		HideDotfiles:  !opt.dotfiles,
 		ErrorLog:      logger,
 	}
+	if opt.cache > 0 {
+		o.CacheFiles = 256 // of 1024 descriptors that a process often may have
+	}
 	if opt.spa {
 		o.Fallback = "index.html"
 	}
