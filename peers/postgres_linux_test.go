@@ -133,7 +133,7 @@ func TestPostgres(t *testing.T) {
 			t.Logf("in: %s", rate(size, time.Since(start)))
 			up := p.relay()
 			t.Log("in: ", up.AToB)
-			bulk(t, "rows in", up.AToB, size)
+			bulkSlow(t, "rows in", up.AToB, size)
 			interactive(t, "answers", up.BToA)
 			run(t, c.command("127.0.0.1", c.port, "-o", out, "-c", "COPY t TO STDOUT"))
 			if got := sumOfFile(t, out); got != want {
