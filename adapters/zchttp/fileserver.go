@@ -85,6 +85,7 @@ type FileHandler struct {
 // It differs from http.FileServerFS in this:
 //
 //   - names that fsys refuses (NUL, not UTF-8, too long, out of an os.Root) are 404 and not 500;
+//   - what would be redirected, but has an escaped slash, is 404, with Go 1.26, too;
 //   - a directory that is called index.html is not an index, and its files are not listed for it;
 //   - a directory that may not be read, but has an index, is served;
 //   - a file that gets shorter while it is sent panics with http.ErrAbortHandler, so that no client
@@ -224,8 +225,13 @@ func (h *FileHandler) fallback(w http.ResponseWriter, r *http.Request, name stri
 	return true
 }
 
-// redirect is a relative one, so that it is right under http.StripPrefix.
+// redirect is a relative one, so that it is right under http.StripPrefix. Of a path with an escaped slash
+// nobody knows what it would be relative to: that is not found, as from Go 1.27 on with http.FileServer.
 func redirect(w http.ResponseWriter, r *http.Request, to string) {
+	if strings.Contains(strings.ToLower(r.URL.EscapedPath()), "%2f") {
+		http.NotFound(w, r)
+		return
+	}
 	if q := r.URL.RawQuery; q != "" {
 		to += "?" + q
 	}

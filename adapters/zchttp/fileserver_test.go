@@ -128,6 +128,7 @@ func TestFileServerLikeStandard(t *testing.T) {
 		{"DirFS", os.DirFS(dir), nil},
 		{"Root", root.FS(), nil},
 		{"Cache", os.DirFS(dir), &zchttp.FileServerOptions{CacheBytes: 1 << 20}},
+		{"Open", root.FS(), &zchttp.FileServerOptions{CacheFiles: 8}},
 		{"Idle", os.DirFS(dir), &zchttp.FileServerOptions{IdleTimeout: time.Hour}},
 	} {
 		t.Run(kind.name, func(t *testing.T) {
