@@ -142,6 +142,9 @@ func (s *station) add(v *viewer) (sink *broadcast.Sink, err error) {
 		o.Policy = broadcast.Detach
 		v.sink, err = s.stream.Add(v.conn, &o)
 	}
+	if err == nil {
+		v.stats = v.sink.Stats() // or it would be said to be buffered until the next sample
+	}
 	return v.sink, err
 }
 
