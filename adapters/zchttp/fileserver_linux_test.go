@@ -33,6 +33,14 @@ func largeDir(t testing.TB) (dir string, content []byte) {
 	return tree(t, map[string]string{"f": string(content)}), content
 }
 
+// sparse is a directory with one file of zeros, for clients that do not look at them.
+func sparse(t testing.TB, name string, size int64) (dir string) {
+	dir = t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	must(t, os.Truncate(filepath.Join(dir, name), size))
+	return dir
+}
+
 // fetch returns the parts of the answer: one, or those of a multipart.
 func fetch(t testing.TB, c *http.Client, url, ranges string) (parts [][]byte) {
 	t.Helper()
@@ -260,11 +268,7 @@ func TestH46Shrinks(t *testing.T) {
 // that is later than the IdleTimeout.
 func TestFileServerSteady(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	f, err := os.Create(filepath.Join(dir, "f"))
-	must(t, err)
-	must(t, f.Truncate(64<<20))
-	must(t, f.Close())
+	dir := sparse(t, "f", 64<<20)
 	for _, ours := range []bool{false, true} {
 		t.Run(fmt.Sprint(ours), func(t *testing.T) {
 			t.Parallel()
@@ -286,11 +290,7 @@ func TestFileServerSteady(t *testing.T) {
 // TestFileServerIdle: a client that takes nothing is cut off.
 func TestFileServerIdle(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	f, err := os.Create(filepath.Join(dir, "f"))
-	must(t, err)
-	must(t, f.Truncate(64<<20))
-	must(t, f.Close())
+	dir := sparse(t, "f", 64<<20)
 	for _, ours := range []bool{false, true} {
 		t.Run(fmt.Sprint(ours), func(t *testing.T) {
 			t.Parallel()
@@ -431,11 +431,7 @@ func TestFileReport(t *testing.T) {
 // TestManyRanges: what a request with 200,000 ranges has us keep is little beside its own header.
 func TestManyRanges(t *testing.T) { // not parallel: it looks at the heap
 	t.Setenv("GODEBUG", "httpservecontentmaxranges=0") // from Go 1.27 on there are 200 at most
-	dir := t.TempDir()
-	f, err := os.Create(filepath.Join(dir, "f.bin"))
-	must(t, err)
-	must(t, f.Truncate(10<<20))
-	must(t, f.Close())
+	dir := sparse(t, "f.bin", 10<<20)
 	h := zchttp.FileServer(os.DirFS(dir), nil)
 	r := httptest.NewRequest("GET", "/f.bin", nil)
 	r.Header.Set("Range", "bytes=0-0"+strings.Repeat(",0-0", 200_000))
