@@ -359,7 +359,7 @@ func TestRawEverything(t *testing.T) {
 			}
 		}
 	}
-	src, dst := ztest.NewSource(t, ztest.TCP4, content, ztest.NoEOF()), ztest.NewDest(t, ztest.TCP4, ztest.StallAfter(1<<20))
+	src, dst := ztest.NewSource(t, ztest.TCP4, content, ztest.NoEOF()), ztest.NewDest(t, ztest.TCP4, ztest.Buffers(64<<10), ztest.StallAfter(1<<20))
 	c := track(t, nil)
 	c.RawCalls, c.LowWater = true, true
 	dst.Writer.SetWriteDeadline(time.Now().Add(300 * time.Millisecond))

@@ -25,3 +25,9 @@ func pipeSize(fd int) int {
 	n, _ := (*sys.Calls)(nil).PipeSize(fd)
 	return n
 }
+
+// pipeHolds returns how many bytes are in a pipe.
+func pipeHolds(fd int) int {
+	n, _ := (*sys.Calls)(nil).Buffered(fd)
+	return n
+}

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zerocopy-go/zerocopy/internal/kpipe"
 	"github.com/zerocopy-go/zerocopy/internal/ztest"
@@ -44,7 +45,7 @@ func child(do []string) (status int) {
 		what, n := do[0], 0
 		do = do[1:]
 		switch what {
-		case "write", "take", "exit", "turns":
+		case "write", "take", "exit", "turns", "singly":
 			n, do = number(do[0]), do[1:]
 		}
 		switch what {
@@ -76,6 +77,13 @@ func child(do []string) (status int) {
 			for i := range n {
 				fmt.Println("out", i)
 				fmt.Fprintln(os.Stderr, "err", i)
+			}
+		case "singly": // lines, each once the one before it has been read
+			for i := range n {
+				fmt.Println("out", i)
+				for pipeHolds(1) > 0 {
+					time.Sleep(10 * time.Microsecond)
+				}
 			}
 		case "modes": // of the standard descriptors
 			for fd := range 2 {
