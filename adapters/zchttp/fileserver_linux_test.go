@@ -73,9 +73,9 @@ func fetch(t testing.TB, c *http.Client, url, ranges string) (parts [][]byte) {
 	}
 }
 
-// TestFileServerSendfile: files and each part of several ranges go by sendfile, but for the first
+// TestH45Sendfile: files and each part of several ranges go by sendfile, but for the first
 // 512 bytes that net/http takes along with the header.
-func TestFileServerSendfile(t *testing.T) {
+func TestH45Sendfile(t *testing.T) {
 	if !ztest.Isolated(t) { // it reads the counts of the process
 		return
 	}

@@ -34,8 +34,8 @@ func zstdded(tb testing.TB, s string) string {
 	return string(w.EncodeAll([]byte(s), nil))
 }
 
-// TestSidecars: which of the files beside one is served, for what is asked.
-func TestSidecars(t *testing.T) {
+// TestH45Sidecars: which of the files beside one is served, for what is asked.
+func TestH45Sidecars(t *testing.T) {
 	t.Parallel()
 	text := strings.Repeat("body { color: black }\n", 200)
 	zip, zst := gzipped(t, text), zstdded(t, text)
@@ -187,6 +187,56 @@ func check304(t *testing.T, reason string, h http.Handler, r *http.Request, etag
 	h.ServeHTTP(w, again)
 	if (w.Code == 304) != (encoding == "") {
 		t.Errorf("%s: the file itself, with the validator of %q: %d", reason, encoding, w.Code)
+	}
+}
+
+// TestH45IfRange: a range with a validator is cut out of the file itself if the validator is the file's.
+// With that of a sidecar, or an old one, it is the whole of the file itself, as by http.FileServer.
+func TestH45IfRange(t *testing.T) {
+	t.Parallel()
+	text := strings.Repeat("body { color: black }\n", 200)
+	dir := tree(t, map[string]string{"a.css": text, "a.css.gz": gzipped(t, text), "a.css.zst": zstdded(t, text)})
+	for _, cached := range []int64{0, 1 << 20} {
+		h := zchttp.FileServer(os.DirFS(dir), &zchttp.FileServerOptions{Precompressed: []string{"zstd", "gzip"}, CacheBytes: cached})
+		get := func(header ...string) *httptest.ResponseRecorder {
+			r := httptest.NewRequest("GET", "/a.css", nil)
+			for i := 0; i < len(header); i += 2 {
+				r.Header.Set(header[i], header[i+1])
+			}
+			w := httptest.NewRecorder()
+			h.ServeHTTP(w, r)
+			return w
+		}
+		tag := func(coding string) string { return get("Accept-Encoding", coding).Header().Get("Etag") }
+		identity, gz, zst := tag(""), tag("gzip"), tag("zstd")
+		for _, tt := range []struct {
+			accept, validator string
+			status            int
+		}{
+			{"", identity, 206},
+			{"gzip", identity, 206},
+			{"zstd, gzip", identity, 206},
+			{"", gz, 200},
+			{"gzip", gz, 200},
+			{"gzip", zst, 200},
+			{"zstd", gz, 200},
+			{"gzip", "W/" + identity, 200}, // RFC 9110, 13.1.5: a strong comparison
+			{"gzip", `"another"`, 200},
+			{"gzip", old.Format(http.TimeFormat), 206},
+			{"gzip", old.Add(-time.Hour).Format(http.TimeFormat), 200},
+		} {
+			for ranges, want := range map[string]string{"bytes=5-9": text[5:10], "bytes=5-9,20-30": text[20:31]} {
+				w := get("Accept-Encoding", tt.accept, "Range", ranges, "If-Range", tt.validator)
+				head := w.Header()
+				if w.Code != tt.status || head.Get("Content-Encoding") != "" || head.Get("Vary") != "Accept-Encoding" {
+					t.Errorf("accept %q, If-Range %s, %s: %d %v, want %d of the file itself", tt.accept, tt.validator, ranges, w.Code, head, tt.status)
+				}
+				if tt.status == 206 && (!strings.Contains(w.Body.String(), want) || head.Get("Etag") != identity) {
+					t.Errorf("accept %q, If-Range %s, %s: %q, Etag %s", tt.accept, tt.validator, ranges, w.Body, head.Get("Etag"))
+				}
+				checkDecoded(t, tt.validator, dir, "/a.css", w)
+			}
+		}
 	}
 }
 
