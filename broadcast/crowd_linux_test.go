@@ -96,6 +96,7 @@ func TestH50Crowd(t *testing.T) {
 			for c.fed < total {
 				c.burst(min(20_000, total-c.fed))
 			}
+			c.cut.awaitState(broadcast.Ended)
 			if st := c.cut.sink.Stats(); st.State != broadcast.Ended || !errors.Is(st.Err, syscall.ECONNRESET) && !errors.Is(st.Err, syscall.EPIPE) {
 				t.Errorf("the sink of a dead peer: %v", st)
 			}
@@ -164,15 +165,15 @@ func (c *crowd) unblock(maxLag int64) {
 	}
 }
 
-// awaitStill waits until the stream takes nothing, for a while, though there is
-// something, or has ended or come to byte end.
+// awaitStill waits until the stream takes nothing, for a while, since it waits for a sink,
+// though there is something, or has ended or come to byte end.
 func (s *show) awaitStill(end int64) {
 	s.t.Helper()
 	last, same := int64(-1), 0
 	ztest.Eventually(s.t, ztest.Patience, "the stream to stand still", func() bool {
 		st := s.b.Stats()
 		queued, err := ztest.Queued(s.src)
-		if must(s.t, err); st.Position != last || queued == 0 {
+		if must(s.t, err); st.Position != last || queued == 0 || !s.b.Waits() {
 			last, same = st.Position, 0
 		}
 		same++

@@ -35,6 +35,18 @@ func NewWith(src io.Reader, o *Options, calls *sys.Calls, pool *kpipe.Pool) (*Br
 // PipeSize is the size of all pipes of b.
 func (b *Broadcast) PipeSize() int64 { return int64(kpipe.Sizes[b.class]) }
 
+// Waits reports whether Run waits for a sink with the policy Block, which has no room.
+func (b *Broadcast) Waits() bool {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, s := range b.sinks {
+		if b.waiting && !b.ended && s.o.Policy == Block && !s.hasRoom() {
+			return true
+		}
+	}
+	return false
+}
+
 // OnRecorded has f called with the report of every copy from the recording to s. It is
 // called while s is live.
 func (s *Sink) OnRecorded(f func(zerocopy.Report)) {
