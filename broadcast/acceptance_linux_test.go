@@ -84,9 +84,10 @@ func TestAcceptance(t *testing.T) {
 	bounds := s.bounds(4 << 20)
 	s.feed(total / 8)
 	still.Stall()
+	s.feed(total / 8)
+	still.awaitState(broadcast.Recorded) // 8 MiB are more than it may lag
 	resume := time.AfterFunc(rest, still.Resume)
 	defer resume.Stop()
-	s.feed(total / 8)
 	killed.await(1)
 	killed.Reset()
 	s.feed(total - s.fed)
