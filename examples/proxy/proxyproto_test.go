@@ -285,10 +285,15 @@ func FuzzReadHeader(f *testing.F) {
 // The time of a header is over when it has come: it does not cut what follows.
 func TestFirstTimeoutEnds(t *testing.T) {
 	t.Parallel()
-	p := start(t, backend(t, func(c *net.TCPConn) { io.Copy(c, c) }), "-accept-proxy", "-first-timeout", "100ms")
-	client := dial(t, p.addr)
-	send(t, client, v1)
-	time.Sleep(200 * time.Millisecond)
-	send(t, client, "hello")
-	receive(t, client, "hello")
+	echo := backend(t, func(c *net.TCPConn) { io.Copy(c, c) })
+	longEnough(t, func(limit string) error {
+		client := dial(t, start(t, echo, "-accept-proxy", "-first-timeout", limit).addr)
+		send(t, client, v1)
+		d, err := time.ParseDuration(limit)
+		if err != nil {
+			return err
+		}
+		time.Sleep(2 * d)
+		return exchange(client, client, "hello")
+	})
 }

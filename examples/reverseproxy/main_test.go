@@ -199,12 +199,14 @@ func TestRoutes(t *testing.T) {
 // What cannot be dialled is passed by, once a connection was refused.
 func TestDown(t *testing.T) {
 	t.Parallel()
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	// The client's end of a connection: nobody listens at its address, and as long as
+	// it is open nobody else is given it.
+	taken, err := net.Dial("tcp", strings.TrimPrefix(upstreamServer(t, "a"), "http://"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	gone := "http://" + ln.Addr().String()
-	ln.Close()
+	defer taken.Close()
+	gone := "http://" + taken.LocalAddr().String()
 	r := start(t, "-down", "1h", gone, upstreamServer(t, "b"))
 	for range 5 {
 		if got := r.get("/"); got != "b" {
@@ -234,6 +236,15 @@ func TestDown(t *testing.T) {
 // tunnel opens one, with bytes sent along with the request, and checks that all come back.
 func (r *running) tunnel() net.Conn {
 	r.t.Helper()
+	conn, err := r.tryTunnel()
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	return conn
+}
+
+func (r *running) tryTunnel() (net.Conn, error) {
+	r.t.Helper()
 	conn, err := net.Dial("tcp", strings.TrimPrefix(r.url, "http://"))
 	if err != nil {
 		r.t.Fatal(err)
@@ -244,14 +255,14 @@ func (r *running) tunnel() net.Conn {
 	br := bufio.NewReader(conn)
 	res, err := http.ReadResponse(br, nil)
 	if err != nil || res.StatusCode != 101 {
-		r.t.Fatal(res, err)
+		return nil, fmt.Errorf("%v, %v", res, err)
 	}
 	io.WriteString(conn, " and late")
 	got := make([]byte, len("early and late"))
-	if _, err := io.ReadFull(br, got); err != nil || string(got) != "early and late" {
-		r.t.Fatalf("%q, %v", got, err)
+	if n, err := io.ReadFull(br, got); err != nil || string(got) != "early and late" {
+		return nil, fmt.Errorf("%q, %v", got[:n], err)
 	}
-	return conn
+	return conn, nil
 }
 
 // A tunnel echoes, is waited for after a signal, and no longer than the grace.
@@ -283,8 +294,16 @@ func TestTunnel(t *testing.T) {
 		}
 	}
 
-	r = start(t, "-idle", "50ms", up)
-	conn = r.tunnel()
+	for idle := 50 * time.Millisecond; ; idle *= 4 { // a busy machine may be silent for long
+		r = start(t, "-idle", idle.String(), up)
+		var err error
+		if conn, err = r.tryTunnel(); err == nil {
+			break
+		}
+		if r.stop(1); idle > 5*time.Second {
+			t.Fatalf("within %v: %v", idle, err)
+		}
+	}
 	if _, err := conn.Read(make([]byte, 1)); err == nil || os.IsTimeout(err) {
 		t.Errorf("an idle tunnel: %v", err)
 	}
