@@ -231,7 +231,7 @@ func TestStopped(t *testing.T) {
 		time.AfterFunc(200*time.Millisecond, cancel)
 		began := time.Now()
 		status, stdout, stderr := start(ctx, args...)
-		if status != interrupted || !strings.Contains(stderr, "0 of 2 files are complete") || !strings.Contains(stdout, "0 files, ") || time.Since(began) > 5*time.Second {
+		if status != interrupted || !strings.Contains(stderr, "0 of 2 files are complete") || !strings.Contains(stdout, "0 files, ") || time.Since(began) > 50*time.Second {
 			t.Errorf("status %d after %v: %s%s", status, time.Since(began), stdout, stderr)
 		}
 		holds(t, old, content("a", 1234))
