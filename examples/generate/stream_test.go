@@ -203,10 +203,10 @@ func TestTime(t *testing.T) {
 		fewest, utmost int
 	}{
 		{"the first record begins at once, the last after 0.3 s", "-n 31 -rate 100", 300 * time.Millisecond, enough, 31, 31},
-		{"a slow stream ends in between", "-rate 0.01 -duration 200ms", 200 * time.Millisecond, 50 * time.Second, 1, 1},
+		{"a slow stream ends in between", "-rate 0.01 -duration 1s", time.Second, 50 * time.Second, 1, 1},
 		{"a constant, too", "-format lines -rate 100 -n 21", 200 * time.Millisecond, enough, 21, 21},
-		{"a constant has an end", "-format lines -rate 0.01 -duration 200ms", 200 * time.Millisecond, 50 * time.Second, 1, 1},
-		{"as fast as possible", "-duration 200ms", 200 * time.Millisecond, 50 * time.Second, 1, 1 << 30},
+		{"a constant has an end", "-format lines -rate 0.01 -duration 1s", time.Second, 50 * time.Second, 1, 1},
+		{"as fast as possible", "-duration 1s", time.Second, 50 * time.Second, 1, 1 << 30},
 	} {
 		t.Run(row.why, func(t *testing.T) {
 			t.Parallel()
