@@ -82,8 +82,11 @@ func TestDial(t *testing.T) {
 	if !bytes.Equal(got, want) {
 		t.Errorf("%d bytes of %d were recorded, or others:\n%s", len(got), len(want), printed)
 	}
-	ln.Close()
-	if _, printed := record(t, 1, "-source", "tcp://"+ln.Addr().String()); !strings.Contains(printed, "refused") {
+	// The client's end of a connection: nobody listens at its address, and as long as
+	// it is open nobody else is given it.
+	taken := dial(t, ln.Addr().String())
+	defer ln.Close()
+	if _, printed := record(t, 1, "-source", "tcp://"+taken.LocalAddr().String()); !strings.Contains(printed, "refused") {
 		t.Errorf("no word of what is wrong in\n%s", printed)
 	}
 }
