@@ -75,6 +75,10 @@ func TestKeepingUpHoldsNoPipe(t *testing.T) {
 	for range 20 {
 		s.feed(8000)
 		s.awaitAll()
+		ztest.Eventually(t, ztest.Patience, "the recording, which may be slow", func() bool {
+			rec := s.b.Stats().Recording
+			return rec.Position == s.fed && rec.Pipes <= 1
+		})
 	}
 	for _, st := range s.b.Stats().Sinks {
 		if st.Pipes != 0 {

@@ -51,6 +51,8 @@ func TestDiskFull(t *testing.T) {
 		s.feed(100_000)
 		both()
 	}
+	// On a slow disk the recording is behind the others.
+	ztest.Eventually(t, ztest.Patience, "the end of the recording", func() bool { return s.b.Stats().Recording.State == broadcast.Ended })
 	rec := s.b.Stats().Recording
 	if rec.State != broadcast.Ended || !errors.Is(rec.Err, syscall.ENOSPC) || rec.Position != room {
 		t.Errorf("recording: %v", rec)
