@@ -93,10 +93,11 @@ func newScene(t *testing.T, r route, limited bool, content []byte, src, dst []zt
 	return s
 }
 
-// smallBuffers are of io.Copy's size and do not grow.
+// smallBuffers do not grow. They are no larger than the last bytes of a stream before which
+// a hook is to be called, however much each read of the ones before has found.
 type smallBuffers struct{}
 
-func (smallBuffers) Get() []byte { return make([]byte, zerocopy.BufferSize) }
+func (smallBuffers) Get() []byte { return make([]byte, hookChunk) }
 func (smallBuffers) Put([]byte)  {}
 
 // start begins the copy.
@@ -121,7 +122,7 @@ func (s *scene) awaitFullForGood() {
 }
 
 // hookChunk is the most that moves between two calls of a hook: several make up any
-// content, and a buffer of 32 KiB is more.
+// content, and a buffer of 32 KiB would be more.
 const hookChunk = 30_000
 
 // A hookedWriter calls at once it has taken that many bytes and there is more to
