@@ -86,9 +86,9 @@ func TestPassedBlocks(t *testing.T) {
 	release := hold(t, cmd)
 	cmd.Stdout = s.File()
 	must(t, cmd.Start())
-	must(t, a.SetReadDeadline(time.Now().Add(soon)))
 	reader := ztest.Go(t, "Read", func() { a.Read(make([]byte, 1)) })
 	reader.AwaitSyscall()
+	must(t, a.SetReadDeadline(time.Now().Add(soon)))
 	select {
 	case <-reader.Done():
 		t.Error("a Read has ended by its deadline")

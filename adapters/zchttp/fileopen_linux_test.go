@@ -10,6 +10,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -163,9 +164,17 @@ func TestFilesKeptOpenOffsets(t *testing.T) {
 		t.Run(fmt.Sprint(ours), func(t *testing.T) {
 			t.Parallel()
 			h, fsys := keeping(t, dir, 10, time.Hour)
-			addr := serve(t, ours, h.ServeHTTP)
-			var wg sync.WaitGroup
 			const clients, requests = 4, 20
+			var served [clients]chan struct{} // by the handler, which may end after the client has all
+			for i := range served {
+				served[i] = make(chan struct{}, 1)
+			}
+			addr := serve(t, ours, func(w http.ResponseWriter, r *http.Request) {
+				h.ServeHTTP(w, r)
+				i, _ := strconv.Atoi(r.URL.RawQuery)
+				served[i] <- struct{}{}
+			})
+			var wg sync.WaitGroup
 			for i := range clients {
 				wg.Go(func() {
 					rnd := rand.New(rand.NewPCG(1, uint64(i)))
@@ -185,7 +194,8 @@ func TestFilesKeptOpenOffsets(t *testing.T) {
 						} else {
 							ranges = "bytes=" + ranges[1:]
 						}
-						got := fetch(t, c, "http://"+addr+"/f", ranges)
+						got := fetch(t, c, fmt.Sprintf("http://%s/f?%d", addr, i), ranges)
+						<-served[i]
 						if len(got) != len(want) {
 							t.Errorf("%s: %d parts", ranges, len(got))
 							continue

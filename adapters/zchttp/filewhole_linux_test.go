@@ -25,19 +25,23 @@ import (
 
 // Responses are whole or cut off, never something else, whatever the file system and the client do.
 
-// pipelining asks for /f many times over, reads nothing for a while, and returns what it got then.
-func pipelining(t *testing.T, addr string, requests int) []byte {
+// pipelining asks for /f many times over, reads nothing until it is cut off, and returns what it got then.
+func pipelining(t *testing.T, addr string, requests int, cut <-chan struct{}) []byte {
 	c, err := net.Dial("tcp", addr)
 	must(t, err)
 	defer c.Close()
 	must(t, c.(*net.TCPConn).SetReadBuffer(16<<10))
 	_, err = io.WriteString(c, strings.Repeat("GET /f HTTP/1.1\r\nHost: x\r\n\r\n", requests))
 	must(t, err)
-	time.Sleep(time.Second) // five timeouts
+	select {
+	case <-cut:
+	case <-time.After(ztest.Patience):
+		t.Error("not cut off")
+	}
 	must(t, c.SetReadDeadline(time.Now().Add(ztest.Patience)))
 	p, err := io.ReadAll(c)
 	if errors.Is(err, os.ErrDeadlineExceeded) {
-		t.Error("not cut off")
+		t.Error("not at its end")
 	}
 	return p
 }
@@ -60,16 +64,22 @@ func TestTimeoutKeepsResponsesApart(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
+			cut := make(chan struct{})
 			srv := &http.Server{
 				Handler:      zchttp.FileServer(os.DirFS(dir), &zchttp.FileServerOptions{CacheBytes: tt.cache, IdleTimeout: tt.idle}),
 				WriteTimeout: tt.server,
+				ConnState: func(_ net.Conn, s http.ConnState) {
+					if s == http.StateClosed {
+						close(cut)
+					}
+				},
 			}
 			ln, err := net.Listen("tcp", "127.0.0.1:0")
 			must(t, err)
 			ended := make(chan struct{})
 			go func() { defer close(ended); srv.Serve(zcnet.NewListener(ln)) }()
 			defer func() { srv.Close(); <-ended }()
-			rest := pipelining(t, ln.Addr().String(), 400)
+			rest := pipelining(t, ln.Addr().String(), 400, cut)
 			for n := 0; len(rest) > 0; n++ {
 				head, body, ok := bytes.Cut(rest, []byte("\r\n\r\n"))
 				if !ok {

@@ -176,7 +176,7 @@ func TestTunnelBulk(t *testing.T) {
 // TestTunnelIdle: silence is cut, and only where that was asked for.
 func TestTunnelIdle(t *testing.T) {
 	t.Parallel()
-	p := through(t, true, func(z *zchttp.Proxy) { z.IdleTimeout = 100 * time.Millisecond }, switched(t, "hello", echo))
+	p := through(t, true, func(z *zchttp.Proxy) { z.IdleTimeout = time.Second }, switched(t, "hello", echo))
 	_, br := p.upgrade(t, "")
 	expect(t, br, "hello")
 	if rest, err := io.ReadAll(br); len(rest) > 0 || err != nil {

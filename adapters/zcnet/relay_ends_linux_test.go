@@ -224,7 +224,7 @@ func TestRelayNoCloseWriteResidue(t *testing.T) {
 		d := dig(t, "unix", true)
 		full := d.a.(syscall.Conn)
 		d.b = hide(d.b)
-		d.run(t, nil, &zcnet.RelayOptions{HalfClosedTimeout: 100 * time.Millisecond})
+		d.run(t, nil, &zcnet.RelayOptions{HalfClosedTimeout: time.Second})
 		content := ztest.Pattern(6).Bytes(8 << 20)
 		go d.atB.Write(content)
 		ztest.Eventually(t, ztest.Patience, "a full", func() bool {

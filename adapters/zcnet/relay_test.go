@@ -112,7 +112,7 @@ func TestRelayPaceRate(t *testing.T) {
 	_, err := exchange(t, &zcnet.RelayOptions{PaceAToB: &clock{rate: rate}, PaceBToA: &clock{rate: 2 * rate}},
 		make([]byte, rate/2), make([]byte, rate))
 	took := time.Since(start)
-	if want := time.Second / 2; err != nil || took < want*98/100 || took > 3*want {
+	if want := time.Second / 2; err != nil || took < want*98/100 || took > 10*want {
 		t.Errorf("%v instead of %v, %v", took, want, err)
 	}
 }
