@@ -181,7 +181,7 @@ func TestNginx(t *testing.T) {
 	})
 	t.Run("abort", func(t *testing.T) {
 		p := toTCP(t, "127.0.0.1:"+plain)
-		cmd := program(t, syscall.SIGKILL, curl, "-q", "--noproxy", "*", "-sS", "--max-time", "0.5", "--limit-rate", "1M", "-o", got("abort"), "http://"+p.Addr().String()+"/big")
+		cmd := program(t, syscall.SIGKILL, curl, "-q", "--noproxy", "*", "-sS", "--max-time", "3", "--limit-rate", "1M", "-o", got("abort"), "http://"+p.Addr().String()+"/big")
 		if code := exitCode(t, cmd); code != 28 { // CURLE_OPERATION_TIMEDOUT
 			t.Errorf("curl ends with code %d", code)
 		}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zerocopy-go/zerocopy"
 	"github.com/zerocopy-go/zerocopy/adapters/zcnet"
+	"github.com/zerocopy-go/zerocopy/internal/ztest"
 )
 
 var full = flag.Bool("full", false, "COPY 1 GiB in and out of PostgreSQL, and not 128 MiB")
@@ -69,12 +70,9 @@ func startPostgres(t testing.TB) *cluster {
 	server := program(t, syscall.SIGQUIT, postgres, "-D", data)
 	as(t, server, owners...)
 	startServer(t, server, "tcp", "127.0.0.1:"+c.port)
-	for i := 0; exitCode(t, c.command("127.0.0.1", c.port, "-c", "SELECT 1")) != 0; i++ { // it may be starting up
-		if i == 100 {
-			t.Fatal("the server does not answer")
-		}
-		time.Sleep(100 * time.Millisecond)
-	}
+	ztest.Eventually(t, ztest.Patience, "the server answers", func() bool { // it may be starting up
+		return exitCode(t, c.command("127.0.0.1", c.port, "-c", "SELECT 1")) == 0
+	})
 	return c
 }
 
@@ -192,18 +190,30 @@ func TestPostgresQueries(t *testing.T) {
 	} {
 		t.Run(row.here+" "+row.there, func(t *testing.T) {
 			p, host, port := c.proxy(t, row.here, row.there, zcnet.RelayOptions{})
-			if answers := run(t, c.command(host, port, "-f", script)); answers != want.String() {
-				t.Errorf("the answers are %d bytes, want %d", len(answers), want.Len())
+			queries := func(host, port string) time.Duration {
+				start := time.Now()
+				if answers := run(t, c.command(host, port, "-f", script)); answers != want.String() {
+					t.Errorf("the answers are %d bytes, want %d", len(answers), want.Len())
+				}
+				return time.Since(start) / n
 			}
-			e := p.relay()
-			interactive(t, "queries", e.AToB)
-			interactive(t, "answers", e.BToA)
-			if each := e.Elapsed / n; each > 20*time.Millisecond {
-				t.Errorf("an answer took %v", each)
-			} else {
-				t.Logf("an answer took %v", each)
+			// A busy machine can be as slow: so queries without the relay take turns with those through it.
+			const held = 20 * time.Millisecond
+			through, direct := time.Hour, time.Hour
+			for i := 0; i < 5 && through > held; i++ {
+				through = min(through, queries(host, port))
+				e := p.relay()
+				interactive(t, "queries", e.AToB)
+				interactive(t, "answers", e.BToA)
+				p.counted(e)
+				if through > held {
+					direct = min(direct, queries("127.0.0.1", c.port))
+				}
 			}
-			p.counted(e)
+			t.Logf("an answer took %v", through)
+			if through > held && direct < held/4 {
+				t.Errorf("an answer took %v, %v without the relay", through, direct)
+			}
 		})
 	}
 }

@@ -63,7 +63,7 @@ func TestRedis(t *testing.T) {
 		{"longer than the silence", "tcp", longer, false},
 		{"no idle timeout", "tcp", 0, false},
 		{"no idle timeout", "unix", 0, false},
-		{"shorter than the silence", "tcp", silence / 3, true},
+		{"shorter than the silence", "tcp", silence * 2 / 3, true}, // more than a busy machine takes to publish
 	} {
 		t.Run("publish/"+row.network+"/"+row.name, func(t *testing.T) {
 			t.Parallel()
@@ -82,19 +82,20 @@ func TestRedis(t *testing.T) {
 			if now := zerocopy.ReadStats(); now.Relays < 1 || now.Active < 2 {
 				t.Errorf("there are %d relays and %d copies", now.Relays, now.Active)
 			}
-			time.Sleep(silence)
-			publish(t, channel, before, after)
 			if row.ended {
-				s.end()
 				e := p.relays(1)[0]
+				publish(t, channel, before, after)
+				s.end()
 				if !errors.Is(e.err, zcnet.ErrIdle) || e.Ending != zcnet.EndedByIdle || e.First != zcnet.NoSide {
 					t.Errorf("the relay ended with %v: %v", e.err, e)
 				}
-				if e.Elapsed < row.idle || e.Elapsed > silence+5*time.Second {
+				if e.Elapsed < row.idle {
 					t.Errorf("the relay ended after %v", e.Elapsed)
 				}
 				return
 			}
+			time.Sleep(silence)
+			publish(t, channel, before, after)
 			for i := range after {
 				s.next(channel, before+i)
 			}
