@@ -174,6 +174,7 @@ func TestRelayLimiterIsNoSilence(t *testing.T) {
 	const timeout = time.Second
 	d.atA.Write(make([]byte, 2000)) // all there from the beginning
 	d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, PaceAToB: slowLimiter{timeout * 3 / 2}})
+	d.atB.SetReadDeadline(time.Now().Add(ztest.Patience))
 	_, err := io.ReadFull(d.atB, make([]byte, 2000))
 	must(t, err)
 	d.Wait()
