@@ -89,8 +89,8 @@ func TestRelayNotIdle(t *testing.T) {
 		t.Run("ended:"+half, func(t *testing.T) {
 			t.Parallel()
 			d := dig(t, "tcp", true)
-			// A byte each quarter of the timeout: on a busy machine some come late.
-			const timeout = 1200 * time.Millisecond
+			// A byte each eighth of the timeout: on a busy machine some come late.
+			const timeout = 2400 * time.Millisecond
 			d.run(t, nil, &zcnet.RelayOptions{IdleTimeout: timeout, HalfClosedTimeout: timeout})
 			from, to := d.atA, d.atB
 			switch half {
@@ -100,9 +100,9 @@ func TestRelayNotIdle(t *testing.T) {
 			case "b":
 				closeWrite(t, d.atB)
 			}
-			for range 12 {
+			for range 20 {
 				pass(t, from, to, []byte("x"))
-				time.Sleep(timeout / 4)
+				time.Sleep(timeout / 8)
 			}
 			closeWrite(t, from)
 			if half == "" {
