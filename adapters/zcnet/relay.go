@@ -25,7 +25,8 @@ type RelayOptions struct {
 	IdleTimeout time.Duration
 	// HalfClosedTimeout is the IdleTimeout from when one side has ended. If not set, that
 	// stays what it was, and where there is none a minute if the other side cannot be told,
-	// since it has no CloseWrite.
+	// since it has no CloseWrite. What a side's receive buffer has taken counts as accepted, and
+	// that the side reads it as silence: nobody else sees it.
 	HalfClosedTimeout time.Duration
 	// PaceAToB and PaceBToA, if not nil, bound how fast each direction goes, in
 	// bytes, as zerocopy.Pace does.
